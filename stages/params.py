@@ -1,0 +1,244 @@
+"""params.yaml as typed, validated models: one class a section, the sections named as the stages.
+
+A wrong file raises :class:`ParamsError`, whose text names each offending key, what stands there and what is allowed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PARAMS_FILE = Path("params.yaml")
+
+Count = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class ParamsError(ValueError):
+    """params.yaml is missing, is not YAML, or holds a key or value that the pipeline does not know."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DemoCorpus(Section):
+    speakers: Annotated[int, Field(ge=2)]
+    clips_per_style: Count
+    seconds: Positive
+    size: Annotated[int, Field(ge=128, multiple_of=2)]
+
+
+class Ingest(Section):
+    source: Literal["demo", "folder"]
+    folder: str
+    metadata: str | None
+    demo: DemoCorpus
+
+
+class Crop(Section):
+    size: Annotated[int, Field(ge=64, multiple_of=2)]
+    fps: Count
+    audio_rate: Count
+    margin: NonNegative
+    min_face: Count
+    min_seconds: Positive
+    max_seconds: Positive
+    min_detection_rate: Share
+    shot_threshold: Positive
+    shard_clips: Count
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Crop:
+        if self.max_seconds < self.min_seconds:
+            raise ValueError("max_seconds must not be less than min_seconds")
+        return self
+
+
+class Validate(Section):
+    min_clips: Count
+    max_quarantined: Share
+    max_av_gap_s: Positive
+    sampled_media: Natural
+
+
+class Split(Section):
+    test_speakers: Count
+    val_speakers: Count
+    test_clips_per_style: Count
+
+
+class FaceModelParams(Section):
+    kind: Literal["mediapipe_pca"]
+    identity_dim: Count
+    expression_dim: Count
+    frames_per_clip: Count
+
+
+class Fit(Section):
+    identity_weight: NonNegative
+    expression_weight: NonNegative
+    smoothing: NonNegative
+
+
+class Audio(Section):
+    features: Literal["logmel", "wav2vec2", "hubert"]
+    checkpoint: str
+    mel_bands: Count
+
+
+class Training(Section):
+    batch: Count
+    steps: Count
+    learning_rate: Positive
+
+
+class Transformer(Section):
+    d_model: Count
+    heads: Count
+    layers: Count
+
+    @model_validator(mode="after")
+    def _heads(self) -> Transformer:
+        if self.d_model % self.heads:
+            raise ValueError(f"d_model ({self.d_model}) must be a multiple of heads ({self.heads})")
+        return self
+
+
+class LipExpert(Training, Transformer):
+    clip_frames: Count
+    embedding: Count
+    feedforward: Count
+    max_shift: Annotated[int, Field(ge=2)]
+    easy_negatives: Share
+
+
+class Denoiser(Training, Transformer):
+    decoder: Literal["split", "single"]
+    feedforward: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    window: Count
+    style_frames: Count
+    clip_frames: Count
+    diffusion_steps: Count
+    null_style: Share
+    sync_weight: NonNegative
+    ema: Annotated[float, Field(ge=0, lt=1)]
+
+
+class StylePredictor(Training, Transformer):
+    feedforward: Count
+    audio_tokens: Count
+    diffusion_steps: Count
+
+
+class StyleClassifier(Training, Transformer):
+    clip_frames: Count
+
+
+class SyncNet(Training):
+    width: Positive
+    size: Count
+
+
+class Renderer(Section):
+    size: Annotated[int, Field(ge=64, multiple_of=32)]
+    descriptor: Count
+    max_channels: Count
+    warp_channels: Count
+    edit_channels: Count
+    radius: Count
+    batch: Count
+    warp_steps: Natural
+    joint_steps: Natural
+    learning_rate: Positive
+
+
+class Generate(Section):
+    renderer: Literal["mesh_warp", "pirenderer"]
+    method: Literal["ddim", "ddpm"]
+    steps: Count
+    guidance: NonNegative
+    style_steps: Count
+    max_clips: Count
+
+
+class Evaluate(Section):
+    size: Count
+    vshift: Count
+    cpbd_every: Count
+
+
+class Report(Section):
+    guidance_scales: Annotated[list[NonNegative], Field(min_length=2)]
+    gallery_clips: Count
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    profile: str
+    seed: Natural
+    ingest: Ingest
+    crop: Crop
+    validate_: Annotated[Validate, Field(alias="validate")]
+    split: Split
+    face_model: FaceModelParams
+    fit: Fit
+    audio: Audio
+    lip_expert: LipExpert
+    denoiser: Denoiser
+    style_predictor: StylePredictor
+    style_classifier: StyleClassifier
+    syncnet: SyncNet
+    renderer: Renderer
+    generate: Generate
+    evaluate: Evaluate
+    report: Report
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or has unknown keys or impossible values; each is named.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path} is missing: run from the root of the repository") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    return parse(raw, name=str(path))
+
+
+def parse(raw: object, name: str = "parameters") -> Params:
+    """Check a mapping as read from YAML; see :func:`load`."""
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ParamsError("\n".join(_explain(name, e) for e in error.errors())) from error
+
+
+def _explain(name: str, error: dict) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    if error["type"] == "extra_forbidden":
+        allowed = ", ".join(_allowed_keys(error["loc"][:-1]))
+        return f"{name}: unknown key {key}; allowed here: {allowed}"
+    if error["type"] == "missing":
+        return f"{name}: {key} is missing"
+    return f"{name}: {key} is {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _allowed_keys(loc: tuple[str | int, ...]) -> list[str]:
+    model: type[BaseModel] = Params
+    for part in loc:
+        by_name = {field.alias or key: field for key, field in model.model_fields.items()}
+        model = by_name[str(part)].annotation
+    return [field.alias or key for key, field in model.model_fields.items()]

@@ -1,0 +1,85 @@
+"""Work done shard by shard, each finished shard kept under .work/ so that a killed stage goes on where it was.
+
+A shard is identified by what goes into it: its items, the parameters and the code of the stage's package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from stages.files import atomic_path
+from stages.progress import track
+
+WORK = Path(".work")
+
+
+def workers() -> int:
+    """Processes to use: DREAMTALK_WORKERS, or one per core. It never changes a result."""
+    return int(os.environ.get("DREAMTALK_WORKERS") or len(os.sched_getaffinity(0)))
+
+
+def code_version(*packages: Path) -> str:
+    """Digest of all Python files below `packages`, so that changed code does not reuse old shards."""
+    digest = hashlib.sha256()
+    for package in packages:
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def shard_key(*parts: Any) -> str:
+    """Digest of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def split_in_shards(items: Sequence[Any], size: int) -> list[list[Any]]:
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def run_shards(function: Callable[..., None], jobs: Sequence[tuple], keys: Sequence[str], stage: str) -> list[Path]:
+    """Call ``function(folder, *job)`` for every job not done yet, in worker processes; return the jobs' folders.
+
+    `function` must be importable by name and write all it makes into `folder`, which appears at its place only when
+    the call has returned. Order and number of workers do not change what is written.
+
+    Raises:
+        Exception: whatever a job raised, once the jobs that were running have ended; finished jobs stay done.
+    """
+    folders = [WORK / stage / key for key in keys]
+    todo = [(folder, job) for folder, job in zip(folders, jobs, strict=True) if not folder.exists()]
+    if len(todo) < len(jobs):
+        print(f"{stage}: {len(jobs) - len(todo)} of {len(jobs)} shards are done already", flush=True)
+    if not todo:
+        return folders
+    for _ in track(_execute(function, todo), stage, total=len(todo), unit="shard"):
+        pass
+    return folders
+
+
+def _execute(function: Callable[..., None], todo: list[tuple[Path, tuple]]) -> Iterator[None]:
+    if workers() == 1 or len(todo) == 1:
+        for folder, job in todo:
+            yield _into(folder, function, job)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers(), len(todo)), mp_context=context) as pool:
+        futures = [pool.submit(_into, folder, function, job) for folder, job in todo]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _into(folder: Path, function: Callable[..., None], job: tuple) -> None:
+    with atomic_path(folder) as tmp:
+        tmp.mkdir(parents=True)
+        function(tmp, *job)

@@ -1,0 +1,117 @@
+"""The tables' schemas, checked on every write. Parquet, one row per item or clip, sorted, no timestamps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.files import atomic_path
+
+EMOTIONS = ("angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised")
+
+_ORIGIN = [("corpus", pa.string()), ("speaker", pa.string()), ("emotion", pa.string()), ("level", pa.int64())]
+
+SOURCES = pa.schema(
+    [
+        ("item_id", pa.string()),  # unique, filesystem-safe
+        *_ORIGIN,
+        ("path", pa.string()),  # of the video below data/raw/; null where there is none
+        ("audio_path", pa.string()),  # of sound kept in a file of its own, below data/raw/; else null
+        ("origin", pa.string()),  # file name or address it came from, as given
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("status", pa.string()),  # ok | failed
+        ("reason", pa.string()),
+    ]
+)
+
+CLIPS = pa.schema(
+    [
+        ("clip_id", pa.string()),  # unique, filesystem-safe
+        *_ORIGIN,
+        ("source_file", pa.string()),
+        ("start_s", pa.float64()),  # in the source
+        ("end_s", pa.float64()),
+        ("frames", pa.int64()),
+        ("fps", pa.float64()),
+        ("width", pa.int64()),  # px
+        ("height", pa.int64()),
+        ("audio_rate", pa.int64()),  # Hz
+        ("audio_s", pa.float64()),  # length of the sound
+        ("face_px", pa.float64()),  # median edge of the face box in the source
+        ("detection_rate", pa.float64()),  # share of frames in which a face was found
+        ("shard", pa.string()),  # name of the tar that holds <clip_id>.mp4 and <clip_id>.wav
+        ("sha256", pa.string()),  # of the mp4
+        ("status", pa.string()),  # ok
+        ("reason", pa.string()),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        ("item_id", pa.string()),
+        *_ORIGIN,
+        ("source_file", pa.string()),
+        ("start_s", pa.float64()),  # null where the whole item is rejected
+        ("end_s", pa.float64()),
+        ("stage", pa.string()),  # the stage that rejected it
+        ("reason", pa.string()),
+    ]
+)
+
+SPLIT = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("speaker", pa.string()),
+        ("emotion", pa.string()),
+        ("level", pa.int64()),
+        ("style", pa.string()),  # style group: speaker/emotion/level
+        ("split", pa.string()),  # train | val | test | judge (test speakers' clips that only the judges may learn from)
+        ("portrait_clip_id", pa.string()),  # another clip of the same speaker, of another style where there is one
+        ("other_audio_clip_id", pa.string()),  # a clip of another style group whose sound is wrong for this one
+    ]
+)
+
+
+def write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
+    """Write `frame` as Parquet, in `schema`'s columns and types, sorted by its first column.
+
+    Raises:
+        ValueError: columns differ from the schema's, a value does not fit its type, or the first column repeats.
+    """
+    key = schema.names[0]
+    missing, extra = set(schema.names) - set(frame.columns), set(frame.columns) - set(schema.names)
+    if missing or extra:
+        raise ValueError(f"{path}: missing columns {sorted(missing)}, unknown columns {sorted(extra)}")
+    if schema is not QUARANTINE and frame[key].duplicated().any():
+        raise ValueError(f"{path}: {key} repeats: {sorted(frame[key][frame[key].duplicated()].unique())[:5]}")
+    ordered = frame[schema.names].sort_values(list(schema.names[:1]), kind="stable")
+    try:
+        table = pa.Table.from_pandas(ordered, schema=schema, preserve_index=False, safe=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    with atomic_path(path) as tmp:
+        pq.write_table(table.replace_schema_metadata(None), tmp, compression="zstd")
+
+
+def from_rows(rows: list[dict], schema: pa.Schema) -> pd.DataFrame:
+    """Rows as a frame with all of `schema`'s columns; keys that a row lacks become null."""
+    return pa.Table.from_pylist(rows, schema=schema).to_pandas(types_mapper=_nullable)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table; integers that may be null are nullable integers.
+
+    Raises:
+        FileNotFoundError: names the file and the command that makes it.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: `dvc repro` makes it")
+    return pq.read_table(path).to_pandas(types_mapper=_nullable)
+
+
+def _nullable(kind: pa.DataType) -> object | None:
+    return pd.Int64Dtype() if kind == pa.int64() else None

@@ -1,0 +1,170 @@
+"""The one place that talks to MLflow: a run per stage and variant, and the same facts as files among the outputs.
+
+A stage that DVC restores from its cache runs no code, so what MLflow shows must also lie in files:
+``metrics.json`` (final numbers), ``history.parquet`` (curves), ``run.json`` (what ran). They hold no time and no
+machine, so equal work gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from mlflow.entities import Metric
+
+from stages.files import atomic_path, write_json
+from stages.params import Params
+from stages.shards import shard_key
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HOME = Path("mlflow")
+HISTORY = pa.schema([("step", pa.int64()), ("metric", pa.string()), ("value", pa.float64())])
+
+
+class StageRun:
+    """What a stage says about its run; see :func:`stage_run`."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self._history: list[tuple[int, str, float]] = []
+        self._sent = 0
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """One point of each curve; names are namespaced, as in "train/loss"."""
+        self._history += [(int(step), name, float(value)) for name, value in values.items()]
+        if len(self._history) - self._sent >= 100:
+            self.flush()
+
+    def summary(self, values: Mapping[str, float]) -> None:
+        """Final numbers: they become metrics.json and the run's metrics."""
+        self.metrics |= {name: float(value) for name, value in values.items()}
+
+    def figure(self, name: str, figure: Figure) -> None:
+        mlflow.log_figure(figure, f"figures/{name}.png")
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        mlflow.log_table(frame.astype(object).where(frame.notna(), None), f"tables/{name}.json")
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Keep a file, or all of a folder, with the run."""
+        (mlflow.log_artifacts if path.is_dir() else mlflow.log_artifact)(str(path), folder)
+
+    def dataset(self, name: str, frame: pd.DataFrame, source: Path) -> None:
+        """Declare which table this run worked on; MLflow shows its name, size and digest."""
+        mlflow.log_input(mlflow.data.from_pandas(frame, source=str(source), name=name), context=name)
+
+    def flush(self) -> None:
+        run = mlflow.active_run()
+        now = mlflow.utils.time.get_current_time_millis()
+        points = [Metric(name, value, now, step) for step, name, value in self._history[self._sent :]]
+        client = mlflow.MlflowClient()
+        for start in range(0, len(points), 1000):
+            client.log_batch(run.info.run_id, metrics=points[start : start + 1000])
+        self._sent = len(self._history)
+
+    def history(self) -> pd.DataFrame:
+        return pd.DataFrame(self._history, columns=HISTORY.names)
+
+
+@contextmanager
+def stage_run(
+    stage: str,
+    params: Params,
+    sections: list[str],
+    *,
+    variant: str | None = None,
+    out: Path | None = None,
+    metrics: Path | None = None,
+) -> Iterator[StageRun]:
+    """Open the MLflow run of a stage; close it with its files written.
+
+    Args:
+        stage: the stage's name in dvc.yaml.
+        params: all parameters; those in `sections` are logged, flattened to dotted names.
+        variant: the row of the stage's matrix. Variants are flat siblings, told apart by tags.
+        out: folder that gets history.parquet and run.json; None writes neither.
+        metrics: file that gets the summary.
+    """
+    connect(params)
+    name = f"{stage}/{variant}" if variant else stage
+    with mlflow.start_run(run_name=name, tags=_tags(stage, variant, params), description=_describe(stage, variant)):
+        chosen = _flatten({s: getattr(params, "validate_" if s == "validate" else s) for s in sections})
+        mlflow.log_params({"profile": params.profile, "seed": params.seed, **chosen})
+        run = StageRun()
+        yield run
+        run.flush()
+        if run.metrics:
+            mlflow.log_metrics(run.metrics)
+        if metrics is not None:
+            write_json(dict(sorted(run.metrics.items())), metrics)
+        if out is not None:
+            _write_history(run.history(), out / "history.parquet")
+            write_json(
+                {"stage": stage, "variant": variant, "profile": params.profile, "params": chosen}, out / "run.json"
+            )
+
+
+def connect(params: Params) -> None:
+    """Point MLflow at MLFLOW_TRACKING_URI, or at the SQLite store below mlflow/; choose the profile's experiment."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri or f"sqlite:///{(HOME / 'mlflow.db').resolve()}")
+    experiment = f"dreamtalk-{params.profile}"
+    if mlflow.get_experiment_by_name(experiment) is None:
+        location = None if uri else (HOME / "artifacts").resolve().as_uri()
+        try:
+            mlflow.create_experiment(experiment, artifact_location=location)
+        except mlflow.exceptions.MlflowException:
+            if mlflow.get_experiment_by_name(experiment) is None:  # a parallel stage may have made it
+                raise
+    mlflow.set_experiment(experiment)
+
+
+def _tags(stage: str, variant: str | None, params: Params) -> dict[str, str]:
+    commit = _git("rev-parse", "--short", "HEAD")
+    tags = {
+        "stage": stage,
+        "variant": variant or "",
+        "profile": params.profile,
+        "corpus": params.ingest.source,
+        "reproduction": shard_key(params.model_dump(mode="json"), commit)[:8],
+        "git_commit": commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no") else ""),
+        "dvc_stage": os.environ.get("DVC_STAGE", ""),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _describe(stage: str, variant: str | None) -> str:
+    return f"Stage `{stage}`" + (f", variant `{variant}`" if variant else "") + " of the reproduction (see dvc.yaml)."
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else ""
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        key: leaf
+        for name, item in value.items()
+        for key, leaf in _flatten(item, f"{prefix}.{name}" if prefix else name).items()
+    }
+
+
+def _write_history(history: pd.DataFrame, path: Path) -> None:
+    with atomic_path(path) as tmp:
+        table = pa.Table.from_pandas(history, schema=HISTORY, preserve_index=False)
+        pq.write_table(table, tmp)
