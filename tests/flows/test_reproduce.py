@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.reproduce import reproduce, stage_graph
+from flows.stage_process import StageFailed
+
+
+@pytest.fixture(scope="module")
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def test_graph_lists_needs_before_what_needs_them(root: Path) -> None:
+    graph = stage_graph(str(root))
+    seen: set[str] = set()
+    for stage, needs in graph.items():
+        assert set(needs) <= seen
+        seen.add(stage)
+    assert graph["crop"] == ["ingest"]
+    assert {"train_denoiser@full", "train_denoiser@no_lip_expert", "train_denoiser@uncond_lip_expert"} <= seen
+
+
+def test_flow_runs_the_graph_and_shows_the_cache(dvc_repo: Path, prefect_server: None) -> None:
+    rows = reproduce()
+    assert [(row["stage"], row["outcome"]) for row in rows] == [("first", "ran"), ("second", "ran")]
+    state = reproduce(return_state=True)
+    assert [row["outcome"] for row in state.result()] == ["unchanged", "unchanged"]
+    with get_client(sync_client=True) as client:
+        names = {run.name: run.state.name for run in client.read_task_runs()}
+    assert names["first"] in {"Cached", "Completed"}
+
+
+def test_a_failed_stage_fails_the_flow_and_keeps_the_rest(dvc_repo: Path, prefect_server: None) -> None:
+    reproduce()
+    (dvc_repo / "params.yaml").write_text("word: fail\n")
+    with pytest.raises(StageFailed, match="the word is fail"):
+        reproduce()
+    (dvc_repo / "params.yaml").write_text("word: hello\n")
+    assert [row["outcome"] for row in reproduce()] == ["restored", "unchanged"]
+
+
+def test_an_unknown_stage_is_named(dvc_repo: Path, prefect_server: None) -> None:
+    with pytest.raises(ValueError, match="no such stage: third"):
+        reproduce(stages=["third"])
