@@ -13,7 +13,7 @@ from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -64,10 +64,11 @@ def reproduce(profile: str = "as in params.yaml", stages: list[str] | None = Non
         for stage, needs in graph.items():
             if stage in chosen:
                 futures[stage] = dvc_stage.submit(stage, wait_for=[futures[name] for name in needs])
-        rows = [future.result() for future in futures.values()]
-    except BaseException:  # a failure, Ctrl-C or a cancelled run must leave no stage running
+        wait(list(futures.values()))
+    except BaseException:  # Ctrl-C or a cancelled run must leave no stage running
         stop_all()
         raise
+    rows = [future.result() for future in futures.values()]  # raises what the first failed stage raised
     _publish(rows)
     return rows
 

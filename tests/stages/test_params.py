@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.hydra import compose_and_dump
+
+from stages import params
+
+
+def compose(root: Path, out: Path, profile: str) -> dict[str, Any]:
+    compose_and_dump(out, str(root / "conf"), None, "config", "", [f"profile={profile}"])
+    return yaml.safe_load(out.read_text())
+
+
+@pytest.fixture
+def demo(root: Path, tmp_path: Path) -> dict[str, Any]:
+    return compose(root, tmp_path / "params.yaml", "demo")
+
+
+@pytest.mark.parametrize("profile", [path.stem for path in (Path(__file__).parents[2] / "conf/profile").glob("*.yaml")])
+def test_every_profile_is_valid(root: Path, tmp_path: Path, profile: str) -> None:
+    assert params.parse(compose(root, tmp_path / "params.yaml", profile)).profile == profile
+
+
+def test_the_paper_profile_has_the_published_sizes(root: Path, tmp_path: Path) -> None:
+    paper = params.parse(compose(root, tmp_path / "params.yaml", "paper"))
+    assert (paper.denoiser.d_model, paper.denoiser.layers, paper.denoiser.diffusion_steps) == (256, 3, 1000)
+    assert (paper.face_model.expression_dim, paper.crop.size, paper.audio.features) == (64, 256, "wav2vec2")
+
+
+def test_params_yaml_is_the_composed_demo_profile_unless_edited(root: Path, demo: dict[str, Any]) -> None:
+    here = params.load(root / "params.yaml")
+    if here.profile != "demo":
+        pytest.skip(f"params.yaml holds the {here.profile} profile")
+    assert here.model_dump(by_alias=True).keys() == demo.keys()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "says"),
+    [
+        ("crop", "sise", 256, "unknown key crop.sise; allowed here: size, fps"),
+        ("crop", "fps", "25", "crop.fps is '25'"),
+        ("denoiser", "heads", 7, "must be a multiple of heads"),
+        ("generate", "method", "euler", "generate.method is 'euler'"),
+        ("split", "test_speakers", 0, "split.test_speakers is 0"),
+    ],
+)
+def test_a_wrong_value_is_named(demo: dict[str, Any], section: str, key: str, value: object, says: str) -> None:
+    demo[section][key] = value
+    with pytest.raises(params.ParamsError) as error:
+        params.parse(demo)
+    assert says in str(error.value)
+
+
+def test_an_unknown_section_and_a_missing_key_are_named(demo: dict[str, Any]) -> None:
+    demo["trainer"] = {}
+    del demo["crop"]["size"]
+    with pytest.raises(params.ParamsError) as error:
+        params.parse(demo)
+    assert "unknown key trainer" in str(error.value)
+    assert "crop.size is missing" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2", ""])
+def test_a_file_that_is_no_mapping_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(params.ParamsError):
+        params.load(tmp_path / "params.yaml")
