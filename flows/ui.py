@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from prefect import serve
+import signal
+import subprocess
+import sys
+
 from rich.console import Console
 
-from flows.reproduce import reproduce
 from flows.servers import mlflow_server, prefect_server
 
 
@@ -14,10 +16,14 @@ def run(prefect_port: int, mlflow_port: int) -> None:
     console = Console()
     console.print("Starting the servers ...")
     with prefect_server(prefect_port) as prefect, mlflow_server(mlflow_port) as mlflow:
+        serving = subprocess.Popen([sys.executable, "-m", "flows.deployments"], start_new_session=True)
         console.print(f"Prefect  {prefect}    start, watch and schedule the flows")
         console.print(f"MLflow   {mlflow}    compare the runs")
         console.print("Ctrl-C stops everything.")
         try:
-            serve(reproduce.to_deployment(name="local", description=reproduce.__doc__))
+            serving.wait()
         except KeyboardInterrupt:
-            console.print("Stopping.")
+            console.print("Stopping ...")
+        finally:
+            serving.send_signal(signal.SIGTERM)
+            serving.wait(30)
