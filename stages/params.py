@@ -79,18 +79,30 @@ class FaceModelParams(Section):
     identity_dim: Count
     expression_dim: Count
     frames_per_clip: Count
+    detail_weight: Positive
 
 
 class Fit(Section):
     identity_weight: NonNegative
     expression_weight: NonNegative
     smoothing: NonNegative
+    max_error: Positive
 
 
 class Audio(Section):
     features: Literal["logmel", "wav2vec2", "hubert"]
     checkpoint: str
     mel_bands: Count
+    chunk_seconds: Annotated[float, Field(ge=1)]
+
+
+class TrainingLoop(Section):
+    """What all trainings share."""
+
+    warmup: Share
+    weight_decay: NonNegative
+    clip_norm: Positive
+    validations: Count
 
 
 class Training(Section):
@@ -100,9 +112,11 @@ class Training(Section):
 
 
 class Transformer(Section):
-    d_model: Count
+    d_model: Annotated[int, Field(gt=0, multiple_of=2)]
     heads: Count
+    feedforward: Count
     layers: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
     def _heads(self) -> Transformer:
@@ -111,20 +125,29 @@ class Transformer(Section):
         return self
 
 
-class LipExpert(Training, Transformer):
+class StyleReference(Section):
+    style_frames: Count
+    style_frames_min: Count
+
+    @model_validator(mode="after")
+    def _style_frames(self) -> StyleReference:
+        if self.style_frames_min > self.style_frames:
+            raise ValueError("style_frames_min must not be more than style_frames")
+        return self
+
+
+class LipExpert(Training, Transformer, StyleReference):
     clip_frames: Count
     embedding: Count
-    feedforward: Count
+    windows_per_clip: Annotated[int, Field(ge=2)]
+    strangers_per_clip: Count
     max_shift: Annotated[int, Field(ge=2)]
     easy_negatives: Share
 
 
-class Denoiser(Training, Transformer):
+class Denoiser(Training, Transformer, StyleReference):
     decoder: Literal["split", "single"]
-    feedforward: Count
-    dropout: Annotated[float, Field(ge=0, lt=1)]
     window: Count
-    style_frames: Count
     clip_frames: Count
     diffusion_steps: Count
     null_style: Share
@@ -133,18 +156,25 @@ class Denoiser(Training, Transformer):
 
 
 class StylePredictor(Training, Transformer):
-    feedforward: Count
     audio_tokens: Count
+    audio_stride: Count
+    audio_frames: Count
+    audio_frames_min: Count
     diffusion_steps: Count
+    ema: Annotated[float, Field(ge=0, lt=1)]
 
 
 class StyleClassifier(Training, Transformer):
     clip_frames: Count
+    clip_frames_min: Count
+    noise: NonNegative
 
 
 class SyncNet(Training):
     width: Positive
     size: Count
+    clips: Count
+    temperature: Positive
 
 
 class Renderer(Section):
@@ -153,11 +183,17 @@ class Renderer(Section):
     max_channels: Count
     warp_channels: Count
     edit_channels: Count
-    radius: Count
+    radius: Annotated[int, Field(ge=12)]
+    clips: Count
+    frames_per_clip: Annotated[int, Field(ge=2)]
+    scales: Count
+    warp_weight: NonNegative
+    detail_weight: NonNegative
     batch: Count
     warp_steps: Natural
     joint_steps: Natural
     learning_rate: Positive
+    ema: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Generate(Section):
@@ -167,17 +203,27 @@ class Generate(Section):
     guidance: NonNegative
     style_steps: Count
     max_clips: Count
+    pirenderer_clips: Count
 
 
 class Evaluate(Section):
-    size: Count
+    size: Annotated[int, Field(ge=64)]
     vshift: Count
-    cpbd_every: Count
+    min_face_rate: Share
+    bootstrap: Count
+    syncnet_weights: str | None
+    arcface_onnx: str | None
 
 
 class Report(Section):
     guidance_scales: Annotated[list[NonNegative], Field(min_length=2)]
+    intensity_clips: Count
+    intensity_pictures: Count
+    style_codes: Count
+    neighbours: Count
     gallery_clips: Count
+    gallery_px: Annotated[int, Field(ge=32, multiple_of=2)]
+    gallery_seconds: Positive
 
 
 class Params(Section):
@@ -192,6 +238,7 @@ class Params(Section):
     face_model: FaceModelParams
     fit: Fit
     audio: Audio
+    training: TrainingLoop
     lip_expert: LipExpert
     denoiser: Denoiser
     style_predictor: StylePredictor

@@ -9,6 +9,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -43,13 +44,17 @@ def split_in_shards(items: Sequence[Any], size: int) -> list[list[Any]]:
     return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
 
-def run_shards(function: Callable[..., None], jobs: Sequence[tuple], keys: Sequence[str], stage: str) -> list[Path]:
+def run_shards(
+    function: Callable[..., None], jobs: Sequence[tuple], keys: Sequence[str], stage: str, *, isolate: bool = False
+) -> list[Path]:
     """Call ``function(folder, *job)`` for every job not done yet, in worker processes; return the jobs' folders.
 
     `function` must be importable by name and write all it makes into `folder`, which appears at its place only when
-    the call has returned. Order and number of workers do not change what is written.
+    the call has returned. Order and number of workers do not change what is written. With `isolate`, not even a
+    single job runs in this process, which it could take down with it.
 
     Raises:
+        BrokenProcessPool: a worker died (a crash in native code, or out of memory).
         Exception: whatever a job raised, once the jobs that were running have ended; finished jobs stay done.
     """
     folders = [WORK / stage / key for key in keys]
@@ -58,13 +63,20 @@ def run_shards(function: Callable[..., None], jobs: Sequence[tuple], keys: Seque
         print(f"{stage}: {len(jobs) - len(todo)} of {len(jobs)} shards are done already", flush=True)
     if not todo:
         return folders
-    for _ in track(_execute(function, todo), stage, total=len(todo), unit="shard"):
+    for _ in track(_execute(function, todo, isolate), stage, total=len(todo), unit="shard"):
         pass
     return folders
 
 
-def _execute(function: Callable[..., None], todo: list[tuple[Path, tuple]]) -> Iterator[None]:
-    if workers() == 1 or len(todo) == 1:
+def keep_only(stage: str, keys: Sequence[str]) -> None:
+    """Remove the shards of earlier inputs, parameters or code."""
+    for folder in (WORK / stage).iterdir():
+        if folder.name not in keys:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _execute(function: Callable[..., None], todo: list[tuple[Path, tuple]], isolate: bool) -> Iterator[None]:
+    if not isolate and (workers() == 1 or len(todo) == 1):
         for folder, job in todo:
             yield _into(folder, function, job)
         return

@@ -1,0 +1,69 @@
+"""The demo corpus: generated talking heads in MEAD's naming, of any size, from one public-domain photograph.
+
+Known for every clip: who speaks, in which emotion and level, which phonemes when, and every landmark. It lets
+the whole reproduction run with no data set; the truth beside the videos is for tests, no stage reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from stages.corpus.demo.emotions import STYLES, Clip
+from stages.corpus.demo.photograph import photograph
+from stages.corpus.demo.render import Actor, Studio, make_clip
+
+_state: dict = {}
+
+
+def _start_worker(studio: Studio) -> None:
+    _state["studio"], _state["actor"] = studio, (None, None)
+
+
+def _film(clips: list[Clip], out_dir: Path) -> list[dict]:
+    studio = _state["studio"]
+    if _state["actor"][0] != clips[0].speaker:
+        _state["actor"] = clips[0].speaker, Actor(studio, clips[0].speaker)
+    return [make_clip(studio, _state["actor"][1], clip, out_dir) for clip in clips]
+
+
+def write_corpus(
+    out_dir: Path,
+    *,
+    speakers: int,
+    clips_per_style: int,
+    seconds: float,
+    size: int,
+    seed: int,
+    workers: int,
+    on_done: Callable[[dict], None] | None = None,
+) -> list[dict]:
+    """Write the corpus under `out_dir`: videos/<clip>.mp4 and truth/<clip>.npz.
+
+    speakers: alternately men (M001, ...) and women (W001, ...); clips_per_style: clips of each of the 22 styles
+    of a speaker; seconds: about how long a clip is; size: side of the square frames in px, even;
+    workers: processes; on_done: called with each clip's row as it is finished, in no fixed order.
+
+    Returns one row per clip: path (within `out_dir`, by which rows are sorted), speaker, emotion, level, frames.
+    The same arguments give the same bytes, however many workers there are.
+    """
+    out_dir = Path(out_dir)
+    for folder in ("videos", "truth"):
+        (out_dir / folder).mkdir(parents=True, exist_ok=True)
+    studio = Studio(photograph(), size, seconds, seed)
+    jobs = [
+        [Clip(speaker, emotion, level, number + 1) for number in range(clips_per_style)]
+        for speaker in range(speakers)
+        for emotion, level in STYLES
+    ]
+    rows: list[dict] = []
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(studio,))
+    with pool:
+        for future in as_completed([pool.submit(_film, job, out_dir) for job in jobs]):
+            for row in future.result():
+                rows.append(row)
+                if on_done is not None:
+                    on_done(row)
+    return sorted(rows, key=lambda row: row["path"])

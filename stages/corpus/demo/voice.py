@@ -81,7 +81,7 @@ def speak(text: str, prosody: Prosody) -> Speech:
     blocks: list[np.ndarray] = []
     phonemes: list[tuple[str, float]] = []
 
-    def collect(samples, count, events):  # noqa: ANN001, ANN202 - a C callback
+    def collect(samples, count, events):
         if samples and count > 0:
             blocks.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
         index = 0
@@ -110,6 +110,7 @@ def speak(text: str, prosody: Prosody) -> Speech:
         library.espeak_Synchronize()
     finally:
         library.espeak_Terminate()
+        # Only unloading the library resets its static state; ctypes has no public call for that.
         _ctypes.dlclose(library._handle)
     samples = np.concatenate(blocks).astype(np.float32) / 32768.0
     phonemes.sort(key=lambda event: event[1])

@@ -1,0 +1,158 @@
+"""The denoising network: face motion from noisy motion, time, speech and style (DreamTalk, equation 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dreamtalk_models.diffusion import Schedule
+from dreamtalk_models.style_encoder import StyleEncoder
+from dreamtalk_models.transformer import MiddleTokenDecoder, SequenceEncoder, TimeEmbedding, sinusoid_table
+
+LOWER_FACE = (*range(6), 7, *range(9, 15))
+"""The 13 coefficients of the published expression basis (Guo's Exp_Pca) that the lower-face decoder predicts."""
+
+
+class Denoiser(nn.Module):
+    """E(x_t, t, audio, style) → x_0, each frame on its own from the audio window around it.
+
+    Args:
+        motion_dim: D, expression coefficients a frame.
+        audio_dim: C, audio features a row.
+        window: w, audio rows either side of the frame's own; W = 2w + 1.
+        style_frames: S, longest style reference.
+        decoder: "split" has one decoder for the coefficients in `lower` and one for the others (the published
+            code); "single" has one for all (the paper's text).
+        lower: indices of the lower-face coefficients; only read by "split".
+        diffusion_steps, beta_start, beta_end: the noise schedule, kept as `schedule`.
+
+    Raises:
+        ValueError: an unknown decoder, or `lower` is not a proper part of 0..D-1.
+    """
+
+    def __init__(
+        self,
+        *,
+        motion_dim: int = 64,
+        audio_dim: int = 1024,
+        window: int = 5,
+        style_frames: int = 256,
+        d_model: int = 256,
+        heads: int = 8,
+        feedforward: int = 1024,
+        layers: int = 3,
+        dropout: float = 0.1,
+        decoder: Literal["split", "single"] = "split",
+        lower: Sequence[int] = LOWER_FACE,
+        diffusion_steps: int = 1000,
+        beta_start: float = 1e-4,
+        beta_end: float = 0.02,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "motion_dim": motion_dim,
+            "audio_dim": audio_dim,
+            "window": window,
+            "style_frames": style_frames,
+            "d_model": d_model,
+            "heads": heads,
+            "feedforward": feedforward,
+            "layers": layers,
+            "dropout": dropout,
+            "decoder": decoder,
+            "lower": list(lower),
+            "diffusion_steps": diffusion_steps,
+            "beta_start": beta_start,
+            "beta_end": beta_end,
+        }
+        self.motion_dim = motion_dim
+        self.style_frames = style_frames
+        self.schedule = Schedule(diffusion_steps, beta_start, beta_end)
+
+        sizes = {
+            "d_model": d_model,
+            "heads": heads,
+            "feedforward": feedforward,
+            "layers": layers,
+            "dropout": dropout,
+        }
+        tokens = 2 * window + 1
+        self.audio_encoder = SequenceEncoder(input_dim=audio_dim, max_length=tokens, **sizes)
+        self.style_encoder = StyleEncoder(motion_dim=motion_dim, style_frames=style_frames, **sizes)
+        self.time = TimeEmbedding(d_model)
+        self.mix = _mlp(d_model + motion_dim, d_model, d_model)
+        self.register_buffer("positions", sinusoid_table(tokens, d_model), persistent=False)
+
+        parts = _face_parts(decoder, motion_dim, lower)
+        self.decoders = nn.ModuleDict({name: MiddleTokenDecoder(**sizes) for name in parts})
+        self.tails = nn.ModuleDict({k: _mlp(d_model, d_model // 2, len(part)) for k, part in parts.items()})
+        joined = torch.tensor([index for part in parts.values() for index in part])
+        self.register_buffer("order", joined.argsort(), persistent=False)
+
+    def forward(self, x_t: Tensor, t: Tensor, audio: Tensor, style: Tensor, style_mask: Tensor | None = None) -> Tensor:
+        """Predict clean motion.
+
+        Args:
+            x_t: (B, L, D) noisy motion.
+            t: (B,) diffusion time, 1..T.
+            audio: (B, L, W, C) feature window around each frame.
+            style: (B, S, D) reference motion.
+            style_mask: (B, S) True = padding.
+
+        Returns:
+            (B, L, D) predicted x_0.
+        """
+        return self.denoise(x_t, t, self.encode_audio(audio), self.encode_style(style, style_mask))
+
+    def encode_audio(self, audio: Tensor) -> Tensor:
+        """(B, L, W, C) windows → (B, L, W, d_model).
+
+        Raises:
+            ValueError: the windows are not W rows of C features.
+        """
+        expected = (2 * self.config["window"] + 1, self.config["audio_dim"])
+        if audio.dim() != 4 or audio.shape[2:] != expected:
+            raise ValueError(f"audio must be (B, L, {expected[0]}, {expected[1]}), not {tuple(audio.shape)}")
+        return self.audio_encoder(audio.flatten(0, 1)).unflatten(0, audio.shape[:2])
+
+    def encode_style(self, style: Tensor, style_mask: Tensor | None = None) -> Tensor:
+        """(B, S, D) motion, mask (B, S) True = padding → style code (B, d_model)."""
+        return self.style_encoder(style, style_mask)
+
+    def denoise(self, x_t: Tensor, t: Tensor, content: Tensor, style_code: Tensor) -> Tensor:
+        """As :meth:`forward`, from the outputs of :meth:`encode_audio` and :meth:`encode_style`."""
+        spread = x_t[:, :, None].expand(-1, -1, content.shape[2], -1)
+        # no positions here: they came in with the audio encoder
+        memory = self.mix(torch.cat([content, spread], dim=3)) + self.time(t)[:, None, None]
+        target = self.positions + style_code[:, None]
+        parts = [self.tails[name](decoder(target, memory)) for name, decoder in self.decoders.items()]
+        return torch.cat(parts, dim=2)[..., self.order]
+
+    def null_style(self, batch: int) -> tuple[Tensor, Tensor]:
+        """The style that stands for "no style": all-zero motion (batch, S, D), nothing masked (batch, S)."""
+        style = self.positions.new_zeros(batch, self.style_frames, self.motion_dim)
+        return style, style.new_zeros(style.shape[:2], dtype=torch.bool)
+
+    def null_style_code(self, batch: int) -> Tensor:
+        """(batch, d_model) style code of :meth:`null_style`, encoded once."""
+        return self.encode_style(*self.null_style(1)).expand(batch, -1)
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+    )
+
+
+def _face_parts(decoder: str, motion_dim: int, lower: Sequence[int]) -> dict[str, list[int]]:
+    if decoder == "single":
+        return {"face": list(range(motion_dim))}
+    if decoder != "split":
+        raise ValueError(f'decoder must be "split" or "single", not {decoder!r}')
+    upper = sorted(set(range(motion_dim)) - set(lower))
+    if sorted([*upper, *lower]) != list(range(motion_dim)) or not upper or not lower:
+        raise ValueError(f"lower must name some, not all, of the coefficients 0..{motion_dim - 1}, each once: {lower}")
+    return {"upper": upper, "lower": list(lower)}

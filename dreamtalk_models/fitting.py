@@ -1,0 +1,187 @@
+"""Fitting the face model to landmarks: pose and expression per frame, one identity per clip, in closed form.
+
+All frames at once: weak-perspective pose by weighted Procrustes (Umeyama 1991) on the vertices that the skull carries,
+coefficients by ridge regression, in alternation. Outliers are met with Huber's modified residuals (Huber 1981, section
+7.8): an observation too far from its prediction is moved to a bounded distance, so that one set of normal equations
+serves all frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from scipy.linalg import solveh_banded
+from torch import Tensor
+
+from dreamtalk_models.face_model import FaceModel, rotation_angles, rotation_matrix
+
+OUTLIER = 3.0
+"""A residual longer than so many times its frame's median residual is an outlier."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted clip.
+
+    Attributes:
+        identity: (I,).
+        expression: (n, D).
+        angles: (n, 3) radians.
+        translation: (n, 3), px, px and log scale as in :func:`dreamtalk_models.face_model.pose`.
+        rmse: (n,) px, root mean square distance of vertices from landmarks in the picture plane.
+    """
+
+    identity: Tensor
+    expression: Tensor
+    angles: Tensor
+    translation: Tensor
+    rmse: Tensor
+
+
+def fit(
+    model: FaceModel,
+    landmarks: Tensor,
+    *,
+    identity_weight: float,
+    expression_weight: float,
+    smoothing: float,
+    iterations: int = 3,
+    identity_frames: int = 64,
+) -> Fit:
+    """Fit all frames of a clip.
+
+    Args:
+        model: the face model.
+        landmarks: (n, V, 3) float32 px, n ≥ 1; z in the same scale.
+        identity_weight, expression_weight: pull of the coefficients towards zero, in units of their standard
+            deviations, against summed squared distances in model units.
+        smoothing: pull of each frame towards its neighbours, against 1 towards its own data; it acts on the pose and
+            on all of the face but lips and eyelids, whose quick motion is meant.
+        iterations: alternations of pose and coefficients.
+        identity_frames: at most so many frames, evenly spread, decide the identity.
+    """
+    solver = _solver(model, identity_weight, expression_weight)
+    spread = torch.linspace(0, len(landmarks) - 1, min(len(landmarks), identity_frames)).round().long()
+    identity = solver.identity(landmarks[spread], iterations + 1)
+    neutral = model.vertices(identity, identity.new_zeros(model.expression_dim))
+
+    expression = neutral.new_zeros(len(landmarks), model.expression_dim)
+    for iteration in range(iterations):
+        displacement = unpose(landmarks, solver.pose(neutral, expression, landmarks)) - neutral
+        if iteration > 0:
+            displacement = solver.clip_outliers(displacement, expression)
+        expression = solver.expression(displacement)
+    rigid = smooth(solver.pose(neutral, expression, landmarks), smoothing)
+    displacement = solver.clip_outliers(unpose(landmarks, rigid) - neutral, expression)
+    displacement[:, solver.slow] = smooth(displacement[:, solver.slow], smoothing)
+    expression = solver.expression(displacement)
+
+    angles, translation = rigid[:, :3], rigid[:, [3, 4, 6]]
+    distance = (model.project(identity, expression, angles, translation) - landmarks)[..., :2]
+    return Fit(identity, expression, angles, translation, distance.square().sum(-1).mean(-1).sqrt())
+
+
+class _Solver:
+    """The ridge regressions of one face model, factorised once."""
+
+    def __init__(self, model: FaceModel, identity_weight: float, expression_weight: float) -> None:
+        self.model = model
+        self.stable = model.sets["stable"]
+        quick = torch.cat([model.sets[name] for name in ("lips", "left_eye", "right_eye")])
+        every = torch.arange(len(model.mean), device=quick.device)
+        self.slow = every[~torch.isin(every, quick)]
+        expression_prior = expression_weight / model.expression_std.square().clamp_min(1e-8)
+        self._expression = _ridge(model.expression_basis, model.vertex_weights, expression_prior)
+        self._prior = torch.cat([expression_prior.new_full((model.identity_dim,), identity_weight), expression_prior])
+        self._basis = torch.cat([model.identity_basis, model.expression_basis], 1)
+        self._stable_basis = model.expression_basis.unflatten(0, (-1, 3))[self.stable].flatten(0, 1)
+
+    def pose(self, neutral: Tensor, expression: Tensor, landmarks: Tensor) -> Tensor:
+        """(n, 7), see :func:`procrustes`, of the stable vertices."""
+        displacement = (expression @ self._stable_basis.T).unflatten(-1, (-1, 3))
+        return procrustes(neutral[self.stable] + displacement, landmarks[:, self.stable])
+
+    def expression(self, displacement: Tensor) -> Tensor:
+        """(n, D) of displacements (n, V, 3) from the neutral face."""
+        return displacement.flatten(1) @ self._expression.T
+
+    def clip_outliers(self, displacement: Tensor, expression: Tensor) -> Tensor:
+        """Displacements (n, V, 3), those far from what `expression` predicts moved towards the prediction."""
+        predicted = (expression @ self.model.expression_basis.T).unflatten(-1, (-1, 3))
+        residual = displacement - predicted
+        length = residual.norm(dim=-1, keepdim=True)
+        limit = OUTLIER * length.median(dim=1, keepdim=True).values
+        return predicted + residual * (limit / length.clamp_min(1e-9)).clamp_max(1.0)
+
+    def identity(self, landmarks: Tensor, iterations: int) -> Tensor:
+        """(I,) that all frames (n, V, 3) share, solved together with their mean expression."""
+        model, frames = self.model, len(landmarks)
+        solve = _ridge(self._basis, model.vertex_weights, self._prior / frames)[: model.identity_dim]
+        neutral, expression = model.mean, model.mean.new_zeros(frames, model.expression_dim)
+        for iteration in range(iterations):
+            still = unpose(landmarks, self.pose(neutral, expression, landmarks))
+            if iteration > 0:
+                still = neutral + self.clip_outliers(still - neutral, expression)
+            identity = solve @ (still.mean(0) - model.mean).flatten()
+            neutral = model.vertices(identity, expression.new_zeros(model.expression_dim))
+            expression = self.expression(still - neutral)
+        return identity
+
+
+@lru_cache(maxsize=4)
+def _solver(model: FaceModel, identity_weight: float, expression_weight: float) -> _Solver:
+    return _Solver(model, identity_weight, expression_weight)
+
+
+def procrustes(shape: Tensor, landmarks: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The turn, shift and scale that bring shapes nearest to landmarks in least squares (Umeyama 1991).
+
+    Args:
+        shape: (..., k, 3) in model units.
+        landmarks: (..., k, 3) px.
+        weights: (k,), or None for equal ones.
+
+    Returns:
+        (..., 7): pitch, yaw, roll in radians, shift in x, y, z in px, logarithm of the scale in px per model unit. All
+        but the shift in z, where landmarks have no origin, is a pose of :func:`dreamtalk_models.face_model.pose`.
+    """
+    weights = torch.ones_like(shape[..., 0]) if weights is None else weights.to(shape)
+    weights = (weights / weights.sum(-1, keepdim=True))[..., None]
+    shape_mean, landmark_mean = (weights * shape).sum(-2), (weights * landmarks).sum(-2)
+    centred = shape - shape_mean[..., None, :]
+    left, singular, right = torch.linalg.svd((landmarks - landmark_mean[..., None, :]).mT @ (weights * centred))
+    mirror = torch.ones_like(singular)
+    mirror[..., 2] = torch.linalg.det(left @ right)
+    rotation = (left * mirror[..., None, :]) @ right
+    scale = (singular * mirror).sum(-1) / (weights * centred.square()).sum((-2, -1))
+    shift = landmark_mean - scale[..., None] * (rotation @ shape_mean[..., None])[..., 0]
+    return torch.cat([rotation_angles(rotation), shift, scale.log()[..., None]], -1)
+
+
+def unpose(landmarks: Tensor, rigid: Tensor) -> Tensor:
+    """Landmarks (..., k, 3) px back in model units under a pose (..., 7) of :func:`procrustes`."""
+    turn = rotation_matrix(rigid[..., :3]) * (-rigid[..., 6, None, None]).exp()
+    return (landmarks - rigid[..., None, 3:6]) @ turn
+
+
+def smooth(values: Tensor, strength: float) -> Tensor:
+    """The y that minimises Σ_t ‖y_t − x_t‖² + strength Σ_t ‖y_t − y_{t−1}‖² for values x (n, ...).
+
+    A tridiagonal system, solved for all columns at once; a constant stays as it is.
+    """
+    if strength == 0 or len(values) == 1:
+        return values
+    bands = torch.full((2, len(values)), -strength)
+    bands[1] = 1 + 2 * strength
+    bands[1, [0, -1]] = 1 + strength
+    solved = solveh_banded(bands.numpy(), values.flatten(1).cpu().numpy(), check_finite=False)
+    return torch.from_numpy(solved).to(values).view_as(values)
+
+
+def _ridge(basis: Tensor, weights: Tensor, prior: Tensor) -> Tensor:
+    """(k, V*3): the matrix that takes weighted least squares coefficients under a basis (V*3, k) and a prior (k,)."""
+    weighted = (basis * weights.repeat_interleave(3)[:, None]).T.double()
+    normal = weighted @ basis.double() + torch.diag(prior.double() + 1e-12)
+    return torch.linalg.solve(normal, weighted).to(basis)

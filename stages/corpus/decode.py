@@ -1,0 +1,234 @@
+"""Any video or sound file as plain arrays: frames at a constant rate, sound at a given rate, on one clock.
+
+The clock's zero is the first video frame; where a file has no video, it is the first sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+MAX_GAP_S = 10  # a longer silence between two frames' timestamps is damage, not a still picture
+AUDIO_SLACK_S = 0.02  # smaller steps of the sound's clock are rounding, not gaps
+MIN_READABLE = 0.9  # share of the length that the file declares
+
+av.logging.set_level(av.logging.PANIC)  # damage is reported as an exception that names the file
+
+
+class MediaError(ValueError):
+    """A file cannot be used; the text says why, without the file's name."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file declares: upright size in px, mean frame rate, length in seconds (0 if it does not say)."""
+
+    width: int
+    height: int
+    fps: float
+    seconds: float
+    has_audio: bool
+
+
+def probe(path: Path) -> VideoInfo:
+    """Open a video and decode its first frame.
+
+    Raises:
+        MediaError: it is empty, cannot be read, or has no video stream.
+    """
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        frame = next(container.decode(stream), None)
+        if frame is None:
+            raise MediaError("has no readable video frame")
+        height, width = _Upright(stream)(frame).shape[:2]
+        fps, has_audio = float(stream.average_rate or 0), bool(container.streams.audio)
+        return VideoInfo(width, height, fps, _seconds(stream), has_audio)
+
+
+def frames(path: Path, fps: float) -> Iterator[np.ndarray]:
+    """Yield (H, W, 3) uint8 RGB frames, upright, one every 1/fps seconds: each time the nearest frame of the source.
+
+    Rotation flags, pixels that are not square and variable frame rates are honoured. A frame may be yielded twice;
+    do not write to it. Memory holds two frames.
+
+    Raises:
+        MediaError: the file cannot be read, is damaged, or ends long before its declared length.
+    """
+    step = 1 / Fraction(fps).limit_denominator(1001)
+    with _opened(path) as container:
+        stream = _video_stream(container)
+        stream.codec_context.thread_count = 1  # clips are what runs in parallel
+        upright, shown, declared = _Upright(stream), 0, _seconds(stream)
+        end = Fraction(0)
+        for (time, frame), (following, successor) in pairwise(_timed(container, stream)):
+            end = following if successor is None else (time + following) / 2
+            rgb = None
+            while shown * step < end:
+                if rgb is None:
+                    rgb = upright(frame)
+                yield rgb
+                shown += 1
+    if shown * step < MIN_READABLE * declared - 2 * step:
+        raise MediaError(f"is cut off: {float(shown * step):.1f} s of {declared:.1f} s can be read")
+    if not shown:
+        raise MediaError("has no readable video frame")
+
+
+def read_video(path: Path, fps: float) -> np.ndarray:
+    """All of :func:`frames`, (n, H, W, 3) uint8."""
+    return np.stack(list(frames(path, fps)))
+
+
+def read_audio(path: Path, rate: int) -> np.ndarray:
+    """The first sound stream, mixed to mono: (samples,) float32 in [-1, 1], sample 0 at the clock's zero.
+
+    Gaps in the sound's timestamps become silence, so that sound and picture do not drift apart.
+
+    Raises:
+        MediaError: the file cannot be read or has no sound.
+    """
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise MediaError("has no sound")
+        stream = container.streams.audio[0]
+        stream.codec_context.thread_count = 1
+        start = _video_start(container)
+        track = _Track(rate)
+        for frame in container.decode(stream):
+            if start is None:
+                start = frame.time or 0.0
+            track.add(frame, start)
+        return track.samples()
+
+
+class _Track:
+    """Sound chunks laid on a time line."""
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self._resampler = self._new_resampler()
+        self._chunks: list[np.ndarray] = []
+        self._length = 0  # samples laid down
+        self._fed = 0.0  # seconds of sound given to the resampler since it was new
+        self._origin = 0  # where its first sample stands
+        self._skip = 0  # samples before the clock's zero, to be dropped
+
+    def add(self, frame: av.AudioFrame, start: float) -> None:
+        if frame.time is not None:
+            stands = frame.time - start
+            gap = stands - (self._origin / self.rate + self._fed)
+            if abs(gap) > AUDIO_SLACK_S:
+                self._move(round(stands * self.rate))
+        self._fed += frame.samples / frame.sample_rate
+        frame.pts = None
+        for out in self._resampler.resample(frame):
+            self._lay(out)
+
+    def samples(self) -> np.ndarray:
+        self._drain()
+        return np.concatenate([*self._chunks, np.zeros(0, np.float32)])
+
+    def _move(self, position: int) -> None:
+        self._drain()
+        here = self._length - self._skip
+        if position > here:
+            self._append(np.zeros(position - here, np.float32))
+        else:
+            self._skip += here - position
+        self._origin, self._fed = position, 0.0
+        self._resampler = self._new_resampler()
+
+    def _drain(self) -> None:
+        if self._fed:
+            for out in self._resampler.resample(None):
+                self._lay(out)
+
+    def _lay(self, frame: av.AudioFrame) -> None:
+        self._append(frame.to_ndarray()[0])
+
+    def _append(self, chunk: np.ndarray) -> None:
+        dropped = min(self._skip, len(chunk))
+        self._skip -= dropped
+        self._chunks.append(np.clip(chunk[dropped:], -1, 1))
+        self._length += len(chunk) - dropped
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler(format="fltp", layout="mono", rate=self.rate)
+
+
+class _Upright:
+    """Decoded frame -> upright RGB array with square pixels; keeps the converter, whose set-up is slow."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._converter = VideoReformatter()
+        self._aspect = stream.sample_aspect_ratio or Fraction(1)
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        width = frame.width if self._aspect == 1 else 2 * round(frame.width * self._aspect / 2)
+        rgb = self._converter.reformat(frame, width, frame.height, format="rgb24", threads=1).to_ndarray()
+        return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90) % 4)) if frame.rotation else rgb
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """The file, open; FFmpeg's errors come out as MediaError."""
+    if path.stat().st_size == 0:
+        raise MediaError("is empty (zero bytes)")
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            yield container
+    except (av.FFmpegError, UnicodeError) as error:
+        raise MediaError(f"cannot be read as video or sound: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    raise MediaError("has no video stream")
+
+
+def _video_start(container: av.container.InputContainer) -> float | None:
+    """Time of the first video frame in the file's own clock; None where there is no video."""
+    try:
+        stream = _video_stream(container)
+    except MediaError:
+        return None
+    return float((stream.start_time or 0) * stream.time_base)
+
+
+def _seconds(stream: av.VideoStream) -> float:
+    return float(stream.duration * stream.time_base) if stream.duration else 0.0
+
+
+def _timed(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[tuple[Fraction, av.VideoFrame | None]]:
+    """(time, frame) in order of time, the first at 0; last comes (end of the last frame, None)."""
+    usual = 1 / (stream.average_rate or Fraction(25))
+    first = last = None
+    length = usual
+    for frame in container.decode(stream):
+        if frame.pts is None:
+            time = Fraction(0) if last is None else last + usual
+        else:
+            time = frame.pts * frame.time_base
+            first = time if first is None else first
+            time -= first
+        if last is not None and time <= last:
+            continue
+        if last is not None and time - last > MAX_GAP_S:
+            raise MediaError(f"is damaged: no frame for {float(time - last):.0f} s after {float(last):.1f} s")
+        last, length = time, (frame.duration * frame.time_base if frame.duration else usual)
+        yield time, frame
+    if last is not None:
+        yield last + min(length, MAX_GAP_S), None

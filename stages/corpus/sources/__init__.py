@@ -1,0 +1,5 @@
+"""Where raw videos come from: one module a source, each with ``items(params, raw_dir) -> rows of tables.SOURCES``."""
+
+
+class SourceError(ValueError):
+    """A source cannot be used as it is; the text says what to do."""

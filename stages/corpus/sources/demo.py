@@ -1,0 +1,47 @@
+"""The generated corpus: speakers, emotions and levels are known because we made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stages.corpus.demo import write_corpus
+from stages.files import sha256
+from stages.params import Params
+from stages.shards import workers
+
+
+def items(params: Params, raw_dir: Path) -> list[dict]:
+    """Write the corpus into `raw_dir` (videos/, and truth/ beside them); rows of tables.SOURCES."""
+    demo = params.ingest.demo
+    with tqdm(desc="demo corpus", unit="video", mininterval=5) as bar:
+        made = write_corpus(
+            raw_dir,
+            speakers=demo.speakers,
+            clips_per_style=demo.clips_per_style,
+            seconds=demo.seconds,
+            size=demo.size,
+            seed=params.seed,
+            workers=workers(),
+            on_done=lambda _: bar.update(),
+        )
+    return [_row(raw_dir, clip) for clip in made]
+
+
+def _row(raw_dir: Path, clip: dict) -> dict:
+    path = raw_dir / clip["path"]
+    return {
+        "item_id": path.stem,
+        "corpus": "demo",
+        "speaker": clip["speaker"],
+        "emotion": clip["emotion"],
+        "level": clip["level"],
+        "path": path.relative_to(raw_dir).as_posix(),
+        "audio_path": None,
+        "origin": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "status": "ok",
+        "reason": None,
+    }

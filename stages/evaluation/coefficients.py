@@ -1,0 +1,147 @@
+"""Coefficients of one video as a file: MATLAB in the published layout (Deep3DFaceRecon's), or Parquet.
+
+``.mat``: `coeff` (n, 257) = identity 0:80, expression 80:144, texture 144:224 (zero), angles 224:227 (rad), lighting
+227:254 (zero), translation 254:257 (px, px, logarithm of px per model unit); `transform_params` (n, 5) = width and
+height of the video (px), then the crop (1, 0, 0); and, in files of ours, `face_model`: the digest of the face model
+that the numbers belong to, with its dimensions. ``.parquet``: one row a frame, the same things under their names.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.io
+
+from stages.evaluation.inputs import InputError, check_input
+from stages.evaluation.motion import Pose
+from stages.files import atomic_path
+
+SUFFIXES = (".mat", ".parquet")
+PUBLISHED_TURN = np.float32([1, -1, -1])  # pitch, yaw, roll there, against ours; correlations of 0.85 to 0.99 on clips
+IDENTITY, EXPRESSION, ANGLES, TRANSLATION, WIDTH = slice(0, 80), slice(80, 144), slice(224, 227), slice(254, 257), 257
+CROP = (1.0, 0.0, 0.0)  # scale and shift of the frame: coefficients are fitted in the frame itself
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """One video's coefficients.
+
+    Attributes:
+        identity: (I,). expression: (n, D). pose: of n frames. rmse: (n,) px.
+        size: (width, height) of the video, px.
+        face_model: digest of the face model; None in a file of the published kind, whose expression basis is another.
+    """
+
+    identity: np.ndarray
+    expression: np.ndarray
+    pose: Pose
+    rmse: np.ndarray
+    size: tuple[int, int]
+    face_model: str | None
+
+
+def write(coefficients: Coefficients, path: Path) -> None:
+    """Write .mat or .parquet, by the name's end; equal coefficients give equal bytes.
+
+    Raises:
+        InputError: the face model has more dimensions than the .mat layout holds.
+    """
+    with atomic_path(path) as tmp:
+        (_write_mat if path.suffix.lower() == ".mat" else _write_parquet)(coefficients, tmp)
+
+
+def read(path: Path) -> Coefficients:
+    """Read what :func:`write` wrote, or a .mat file of the published kind.
+
+    Raises:
+        InputError: missing, damaged, or without the coefficients; names the file and what it lacks.
+    """
+    check_input(path)
+    try:
+        return (_read_mat if path.suffix.lower() == ".mat" else _read_parquet)(path)
+    except KeyError as error:
+        raise InputError(f"{path} has no {error}: is it a file of coefficients, as `dreamtalk fit` writes?") from error
+    except (ValueError, TypeError, OSError, NotImplementedError, pa.ArrowInvalid) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as coefficients: {error}") from error
+
+
+def _write_mat(c: Coefficients, path: Path) -> None:
+    frames, dims = c.expression.shape
+    if dims > 64 or len(c.identity) > 80:
+        raise InputError(f"{path}: the .mat layout holds 64 expression and 80 identity numbers; write .parquet instead")
+    coeff = np.zeros((frames, WIDTH), np.float32)
+    coeff[:, : len(c.identity)] = c.identity
+    coeff[:, 80 : 80 + dims] = c.expression
+    coeff[:, ANGLES], coeff[:, TRANSLATION] = c.pose.angles, c.pose.translation
+    content = {
+        "coeff": coeff,
+        "transform_params": np.tile(np.float32([*c.size, *CROP]), (frames, 1)),
+        "fit_rmse_px": c.rmse.astype(np.float32)[:, None],
+        "face_model": c.face_model,
+        "dimensions": np.int32([[len(c.identity), dims]]),
+    }
+    file = io.BytesIO()
+    scipy.io.savemat(file, content, do_compression=True)
+    header = b"MATLAB 5.0 MAT-file, face model coefficients".ljust(116)  # scipy would write the time of day here
+    path.write_bytes(header + file.getvalue()[116:])
+
+
+def _read_mat(path: Path) -> Coefficients:
+    content = scipy.io.loadmat(path)
+    coeff = np.asarray(content["coeff"], np.float32)
+    if coeff.ndim != 2 or coeff.shape[1] != WIDTH or not len(coeff):
+        raise InputError(f"{path}: coeff is {coeff.shape}, expected (frames, {WIDTH})")
+    if not np.isfinite(coeff).all():
+        raise InputError(f"{path}: coeff has values that are not finite")
+    params = np.asarray(content["transform_params"], np.float32)
+    ours = "face_model" in content
+    identity_dim, dims = content["dimensions"].ravel().tolist() if ours else (80, 64)
+    return Coefficients(
+        identity=coeff[:, :identity_dim].mean(0),
+        expression=coeff[:, 80 : 80 + dims],
+        pose=Pose(coeff[:, ANGLES], coeff[:, TRANSLATION]),
+        rmse=np.asarray(content["fit_rmse_px"], np.float32).ravel() if ours else np.zeros(len(coeff), np.float32),
+        size=(int(params[0, 0]), int(params[0, 1])),
+        face_model=str(content["face_model"].item()) if ours else None,
+    )
+
+
+def _write_parquet(c: Coefficients, path: Path) -> None:
+    frames = len(c.expression)
+    columns = {
+        "frame": pa.array(range(frames), pa.int64()),
+        "identity": _lists(np.tile(c.identity, (frames, 1))),
+        "expression": _lists(c.expression),
+        "angles": _lists(c.pose.angles),
+        "translation": _lists(c.pose.translation),
+        "crop": _lists(np.tile(CROP, (frames, 1))),
+        "fit_rmse_px": pa.array(c.rmse.astype(np.float32)),
+    }
+    about = {"face_model": c.face_model, "width": str(c.size[0]), "height": str(c.size[1])}
+    pq.write_table(pa.table(columns).replace_schema_metadata(about), path, compression="zstd")
+
+
+def _read_parquet(path: Path) -> Coefficients:
+    table = pq.read_table(path)
+    about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    rows = {name: np.stack(table[name].to_numpy()) for name in ("identity", "expression", "angles", "translation")}
+    return Coefficients(
+        identity=rows["identity"][0],
+        expression=rows["expression"],
+        pose=Pose(rows["angles"], rows["translation"]),
+        rmse=table["fit_rmse_px"].to_numpy(),
+        size=(int(about["width"]), int(about["height"])),
+        face_model=about["face_model"],
+    )
+
+
+def _lists(rows: np.ndarray) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(rows, np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])

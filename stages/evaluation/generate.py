@@ -1,0 +1,166 @@
+"""Stage `generate`: the talking heads of one variant (see :mod:`stages.evaluation.variants`) as videos.
+
+The portrait is the test clip's first frame with the identity and pose that the clip was fitted with; rendering and
+encoding run in worker processes, a few clips at a time.
+"""
+
+# Worker processes import this module to warp and encode: what they do not need is imported where it is used.
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stages import columns, shards, tables
+from stages.corpus.encode import write_mp4
+from stages.corpus.media import Clips
+from stages.evaluation.portrait import MESH_POINTS, Portrait
+from stages.files import fresh_dir
+
+if TYPE_CHECKING:
+    from stages.evaluation.variants import Take
+    from stages.params import Params
+
+SHARD_CLIPS = 4
+DATA, MODELS, OUT = Path("data"), Path("models"), Path("generated")
+
+
+def film_warped(folder: Path, clips: Path, work: list[tuple[str, np.ndarray, np.ndarray]]) -> None:
+    """Videos folder/<clip_id>.mp4 by mesh warp, from (clip_id, landmarks of the first frame, target landmarks)."""
+    from dreamtalk_models.renderers.mesh_warp import MeshWarper
+
+    media = Clips(clips)
+    for clip_id, landmarks, targets in work:
+        warper = MeshWarper(media.frames(clip_id, [0])[0], landmarks)
+        _encode(folder / f"{clip_id}.mp4", map(warper.frame, targets), media, clip_id)
+
+
+def film_drawn(
+    folder: Path, clips: Path, weights: Path, radius: int, size: int, work: list[tuple[str, np.ndarray]]
+) -> None:
+    """Videos folder/<clip_id>.mp4 by PIRenderer, from (clip_id, driving coefficients (n, D + 9))."""
+    import torch
+
+    from dreamtalk_models import checkpoints
+    from dreamtalk_models.renderers.pirenderer import PIRenderer
+    from stages.evaluation.rendering import draw
+
+    torch.set_num_threads(1)
+    network = checkpoints.load(weights, PIRenderer)
+    media = Clips(clips)
+    for clip_id, driving in work:
+        frames = draw(network, media.frames(clip_id, [0])[0], driving, radius, size)
+        _encode(folder / f"{clip_id}.mp4", frames, media, clip_id)
+
+
+def _encode(path: Path, frames: Iterator[np.ndarray], media: Clips, clip_id: str) -> None:
+    row = media.table.loc[clip_id]
+    write_mp4(path, frames, round(row["fps"]), media.audio(clip_id), int(row["audio_rate"]))
+
+
+def film(takes: list[Take], renderer: str, settings: Params, data: Path, models: Path, out: Path) -> None:
+    """Render and encode takes as out/<clip_id>.mp4; finished shards of an interrupted run are not made again."""
+    clips = data / "clips"
+    if renderer == "pirenderer":
+        from stages.evaluation.rendering import driving
+
+        network = models / "renderer" / "weights.safetensors"
+        function, fixed = film_drawn, (clips, network, settings.renderer.radius, settings.renderer.size)
+        work = [(take.clip_id, driving(take.motion)) for take in takes]
+    else:
+        function, fixed = film_warped, (clips,)
+        work = _warp_work(takes, data, models)
+    hashes = Clips(clips).table["sha256"]
+    code = shards.code_version(Path(__file__).parent, Path("dreamtalk_models/renderers"), Path("stages/corpus"))
+    groups = shards.split_in_shards(work, SHARD_CLIPS)
+    keys = [
+        shards.shard_key(code, renderer, fixed, [(c[0], hashes[c[0]], *map(_digest, c[1:])) for c in group])
+        for group in groups
+    ]
+    for folder in shards.run_shards(function, [(*fixed, group) for group in groups], keys, "generate"):
+        for path in sorted(folder.glob("*.mp4")):
+            shutil.copyfile(path, out / path.name)
+
+
+def _warp_work(takes: list[Take], data: Path, models: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    from dreamtalk_models.face_model import FaceModel
+    from stages.evaluation.rendering import landmark_targets
+
+    model = FaceModel.load(models / "face_model" / "face_model.npz")
+    motion, landmarks = columns.Columns(data / "motion"), columns.Columns(data / "landmarks")
+    work = []
+    for take in takes:
+        fitted = motion[take.clip_id]
+        points = landmarks[take.clip_id]["landmarks"][0].reshape(-1, 3)[:MESH_POINTS]
+        first = [fitted[name][0] for name in ("expression", "angles", "translation")]
+        portrait = Portrait(points, fitted["identity"], *first)
+        work.append((take.clip_id, points, landmark_targets(model, portrait, take.motion)[..., :2]))
+    return work
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+def run(name: str, settings: Params, data: Path, models: Path, out: Path) -> dict[str, float]:
+    """Make out/videos/<clip_id>.mp4 and out/motion.arrow (expression (n, D) and style_code (d,) of each clip).
+
+    Returns:
+        clips and frames, how many; jitter, the mean over clips of the root mean square second difference of the
+        expression coefficients, over their root mean square difference from the clip's mean.
+    """
+    from stages.evaluation.variants import VARIANTS, Performer
+
+    variant, generate = VARIANTS[name], settings.generate
+    renderer = variant.renderer or generate.renderer
+    if renderer == "pirenderer":
+        generate = generate.model_copy(update={"max_clips": min(generate.max_clips, generate.pirenderer_clips)})
+    takes = list(Performer(variant, generate, settings.seed, data, models).takes(tables.read(data / "split.parquet")))
+    fresh_dir(out)
+    (out / "videos").mkdir()
+    film(takes, renderer, settings, data, models, out / "videos")
+    rows = [{columns.KEY: t.clip_id, "expression": t.motion.expression, "style_code": t.style_code} for t in takes]
+    columns.write_shard(out / "motion.arrow", rows)
+    return {
+        "clips": len(takes),
+        "frames": sum(len(take.motion) for take in takes),
+        "jitter": float(np.mean([_jitter(take.motion.expression) for take in takes])),
+    }
+
+
+def _jitter(expression: np.ndarray) -> float:
+    spread = np.sqrt(np.square(expression - expression.mean(0)).mean())
+    return float(np.sqrt(np.square(np.diff(expression, 2, axis=0)).mean()) / max(spread, 1e-9))
+
+
+def main(variant: str) -> int:
+    from stages import params, tracking
+
+    try:
+        settings = params.load()
+        out = OUT / variant
+        with tracking.stage_run("generate", settings, ["generate"], variant=variant, out=out) as stage:
+            stage.summary(run(variant, settings, DATA, MODELS, out))
+    except (params.ParamsError, FileNotFoundError, ValueError) as error:
+        print(f"generate: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _main() -> int:
+    import argparse
+
+    from stages.evaluation.variants import VARIANTS
+
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m stages.evaluation.generate")
+    parser.add_argument("variant", choices=VARIANTS)
+    return main(parser.parse_args().variant)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -1,0 +1,80 @@
+"""The two renderers: a portrait and its motion become frames, (H, W, 3) uint8 RGB, one after another.
+
+:func:`warp` needs no training and runs in real time on one core; :func:`draw` paints with the trained PIRenderer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from dreamtalk_models.face_model import rotation_matrix
+from dreamtalk_models.renderers.mesh_warp import MeshWarper
+
+if TYPE_CHECKING:
+    from dreamtalk_models.face_model import FaceModel
+    from dreamtalk_models.renderers.pirenderer import PIRenderer
+    from stages.evaluation.motion import Motion
+    from stages.evaluation.portrait import Portrait
+
+PIRENDERER_BATCH = 8  # frames; bounds memory, changes no result
+
+
+def landmark_targets(model: FaceModel, portrait: Portrait, motion: Motion) -> np.ndarray:
+    """Where the portrait's landmarks go: (n, 468, 3) px.
+
+    The face model's projection of the motion, plus what of this very face the model cannot say: the difference
+    between the portrait's own landmarks and their fit, turned and scaled with the head.
+    """
+    identity, expression, angles, translation = map(
+        _tensor, (portrait.identity, motion.expression, motion.pose.angles, motion.pose.translation)
+    )
+    own_angles, own_translation = _tensor(portrait.angles), _tensor(portrait.translation)
+    fitted = model.project(identity, _tensor(portrait.expression), own_angles, own_translation)
+    rest = _tensor(portrait.landmarks) - fitted
+    rest[:, 2] -= rest[:, 2].mean()  # depths of landmarks have no common zero
+    turn = rotation_matrix(angles) @ rotation_matrix(own_angles).mT
+    scale = (translation[:, 2] - own_translation[2]).exp()[:, None, None]
+    moved = model.project(identity, expression, angles, translation) + scale * (rest @ turn.mT)
+    return moved.numpy()
+
+
+def driving(motion: Motion) -> np.ndarray:
+    """PIRenderer's coefficients of each frame: expression, angles, translation and crop, (n, D + 9)."""
+    crop = np.tile(np.float32([1, 0, 0]), (len(motion), 1))
+    return np.concatenate([motion.expression, motion.pose.angles, motion.pose.translation, crop], axis=1)
+
+
+def warp(model: FaceModel, picture: np.ndarray, portrait: Portrait, motion: Motion) -> Iterator[np.ndarray]:
+    """Frames of `picture` (H, W, 3) warped by its own face mesh; the picture's border stays where it is."""
+    return map(MeshWarper(picture, portrait.landmarks).frame, landmark_targets(model, portrait, motion))
+
+
+def draw(
+    network: PIRenderer, picture: np.ndarray, coefficients: np.ndarray, radius: int, size: int
+) -> Iterator[np.ndarray]:
+    """Frames drawn by PIRenderer at (size, size), returned at the picture's size.
+
+    Args:
+        picture: (H, H, 3) portrait, framed as the clips that the network was trained on.
+        coefficients: (n, D + 9), see :func:`driving`.
+        radius: driving frames either side of each; beyond the ends the last one repeats (Ren et al. 2021).
+    """
+    height, width = picture.shape[:2]
+    source = torch.from_numpy(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA))
+    source = source.permute(2, 0, 1)[None].float() / 127.5 - 1
+    around = np.arange(len(coefficients))[:, None] + np.arange(-radius, radius + 1)
+    windows = coefficients[around.clip(0, len(coefficients) - 1)].transpose(0, 2, 1).astype(np.float32)
+    for part in torch.from_numpy(windows).split(PIRENDERER_BATCH):
+        with torch.no_grad():
+            drawn = network(source.expand(len(part), -1, -1, -1), part)["fake_image"]
+        for frame in ((drawn + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy():
+            yield cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(np.array(array, np.float32))

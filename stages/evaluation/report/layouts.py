@@ -1,0 +1,143 @@
+"""What the paper's tables hold: their columns, and the variants of this run that stand in their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column: its name in per_clip.parquet and published.yaml, and how it is shown.
+
+    Attributes:
+        better: which end is better; None where the number only says how to read another.
+        scale: what a value is multiplied by to be shown in `unit`.
+    """
+
+    column: str
+    label: str
+    better: Literal["higher", "lower"] | None
+    digits: int
+    unit: str = ""
+    scale: float = 1.0
+
+
+METRICS = {
+    metric.column: metric
+    for metric in (
+        Metric("ssim", "SSIM", "higher", 3),
+        Metric("cpbd", "CPBD", "higher", 3),
+        Metric("f_lmd", "F-LMD", "lower", 2, "px"),
+        Metric("m_lmd", "M-LMD", "lower", 2, "px"),
+        Metric("sync_conf", "Sync", "higher", 2),
+        Metric("sync_conf_corpus", "Sync, corpus judge", "higher", 2),
+        Metric("sa", "SA", "higher", 1, "%", 100.0),
+        Metric("csim", "CSIM", "higher", 3),
+        Metric("scd", "SCD", "lower", 3),
+        Metric("scd_shuffled", "SCD to a wrong clip", None, 3),
+        Metric("md", "MD", "lower", 3),
+        Metric("md_shuffled", "MD to a wrong clip", None, 3),
+        Metric("mouth_opening_corr", "mouth opening", "higher", 3),
+        Metric("lve", "LVE", "lower", 2, "‱", 1e4),
+        Metric("intensity", "intensity", None, 3),
+        Metric("sync_dist_corpus", "sync distance, corpus judge", "lower", 2),
+        Metric("sync_offset_corpus", "sync offset", None, 1, "frames"),
+        Metric("face_rate", "face found", None, 1, "%", 100.0),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a table of the paper holds.
+
+    Attributes:
+        rows: our variants and their labels, in order.
+        reference: rows that are not methods and compete for no best value.
+        full: the row that the others are tested against.
+        note: what a reader must know to read it.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, str]
+    full: str
+    note: str
+    reference: frozenset[str] = frozenset({"ground_truth", "truth"})
+
+
+_MAIN_ROWS = {
+    "full": "Full",
+    "full_pirenderer": "Full, PIRenderer",
+    "mean_motion": "floor: mean motion",
+    "other_audio": "floor: sound of another clip",
+    "truth": "true motion, rendered",
+    "ground_truth": "ground truth",
+}
+LAYOUTS = (
+    Layout(
+        "table_1",
+        "Table I. Main results",
+        ("ssim", "cpbd", "f_lmd", "m_lmd", "sync_conf", "sync_conf_corpus", "sa"),
+        _MAIN_ROWS,
+        "full",
+        "The two floors know nothing of the clip's own speech: a method that does not beat them has learned nothing. "
+        "“True motion, rendered” is the renderer's own error.",
+    ),
+    Layout(
+        "table_2",
+        "Table II. Identity preservation",
+        ("csim",),
+        {name: _MAIN_ROWS[name] for name in ("full", "full_pirenderer", "truth", "ground_truth")},
+        "full",
+        "Cosine similarity of face embeddings of the portrait and of every frame.",
+    ),
+    Layout(
+        "table_3",
+        "Table III. Generation from sound alone",
+        ("f_lmd", "m_lmd", "sa"),
+        {"predicted_full": "Predicted style", "ground_truth": "ground truth"},
+        "predicted_full",
+        "The style is predicted from the voice and from a portrait taken from another clip of the speaker.",
+    ),
+    Layout(
+        "table_4",
+        "Table IV. Ablation of the lip expert",
+        ("ssim", "f_lmd", "m_lmd", "sync_conf", "sync_conf_corpus"),
+        {"no_lip_expert": "w/o lip expert", "uncond_lip_expert": "uncond lip expert", "full": "Full"},
+        "full",
+        "",
+    ),
+    Layout(
+        "table_5",
+        "Table V. Ablation of the style predictor",
+        ("scd", "scd_shuffled", "md", "md_shuffled", "sa"),
+        {
+            "predicted_no_speaker_info": "w/o speaker info",
+            "predicted_no_cross_id": "w/o cross-ID training",
+            "predicted_regression": "regression",
+            "predicted_full": "Full",
+        },
+        "predicted_full",
+        "SCD and MD have the scale of this run's own style codes and expression basis: compare them down the column "
+        "and with the distance to a wrong clip beside them, not with the published ones.",
+    ),
+    Layout(
+        "further",
+        "Further measures. Not in the paper",
+        ("mouth_opening_corr", "lve", "intensity", "sync_dist_corpus", "sync_offset_corpus", "face_rate"),
+        {
+            **_MAIN_ROWS,
+            "no_lip_expert": "w/o lip expert",
+            "uncond_lip_expert": "uncond lip expert",
+            "predicted_full": "Predicted style",
+        },
+        "full",
+        "Mouth opening: correlation over time with the true one. LVE: squared error of the worst mouth vertex, "
+        "in ten-thousandths of the squared distance between the eyes. Intensity: distance of the expression from "
+        "the speaker's neutral face. Face found: share of frames; the others are left out of the landmark distances.",
+    ),
+)

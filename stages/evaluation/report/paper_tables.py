@@ -1,0 +1,215 @@
+"""Tables I to V of the paper for this run, our numbers and the published ones side by side but never mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from stages.evaluation.report.layouts import METRICS, Layout, Metric
+from stages.evaluation.report.statistics import Estimate, paired_p
+
+PUBLISHED = Path(__file__).with_name("published.yaml")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number. Ours has an estimate in the metric's shown unit, a published one only a mean.
+
+    Attributes:
+        p: p-value against the table's full model; None where there is none.
+        best: no method of this table is better.
+    """
+
+    mean: float
+    estimate: Estimate | None = None
+    p: float | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method; `clips` is how many were evaluated, None where that is not known."""
+
+    label: str
+    cells: tuple[Cell | None, ...]
+    clips: int | None = None
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be shown; `absent` are sentences on what is not in it."""
+
+    name: str
+    title: str
+    note: str
+    columns: tuple[Metric, ...]
+    ours: tuple[Row, ...]
+    published: tuple[Row, ...]
+    absent: tuple[str, ...]
+
+
+def load_published(path: Path = PUBLISHED) -> dict[str, list[dict[str, object]]]:
+    """The paper's numbers by table: rows of method, corpus and the metrics that are printed."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def build(
+    layout: Layout,
+    per_clip: Mapping[str, pd.DataFrame],
+    published: Sequence[Mapping[str, object]],
+    estimate: Callable[[pd.Series], Estimate | None],
+    reasons: Mapping[str, str],
+) -> Table:
+    """One table.
+
+    Args:
+        per_clip: the variants' metrics, indexed by clip_id.
+        published: the paper's rows.
+        estimate: mean and interval of a column over clips.
+        reasons: why a metric was not measured, where a stage has said so.
+    """
+    columns = tuple(METRICS[name] for name in layout.columns)
+    measured = [m for m in columns if any(_any_value(per_clip.get(variant), [m]) for variant in layout.rows)]
+    unmeasured = [metric for metric in columns if metric not in measured]
+    columns = tuple(m for m in columns if m in measured or any(m.column in row for row in published))
+    present = {variant: label for variant, label in layout.rows.items() if _any_value(per_clip.get(variant), columns)}
+    ours = [
+        Row(
+            label,
+            tuple(_cell(metric, variant, layout, per_clip, estimate) for metric in columns),
+            clips=len(per_clip[variant]),
+            reference=variant in layout.reference,
+        )
+        for variant, label in present.items()
+    ]
+    printed = tuple(
+        Row(f"{row['method']} · {row['corpus']}", tuple(_printed(row.get(metric.column)) for metric in columns))
+        for row in published
+    )
+    rows = _mark_best(ours, columns)
+    return Table(
+        layout.name,
+        layout.title,
+        layout.note,
+        columns,
+        rows,
+        printed,
+        _absences(layout, present, unmeasured, reasons),
+    )
+
+
+def frame(table: Table) -> pd.DataFrame:
+    """The table as data: a row a method, `<metric>`, `_low`, `_high`, `_n` and `_p` columns, in the units shown."""
+    return pd.DataFrame(
+        [
+            {"method": row.label, "source": source, "clips": row.clips, **_flat(row, table.columns)}
+            for source, rows in (("this run", table.ours), ("published", table.published))
+            for row in rows
+        ]
+    )
+
+
+def to_tex(table: Table) -> str:
+    """The table as a LaTeX tabular (booktabs): mean ± half of the 95 % interval, the best bold."""
+    head = ["Method", *(f"{m.label} ({_tex(m.unit)})" if m.unit else m.label for m in table.columns)]
+    body = [_tex_row(row, table.columns) for row in table.ours]
+    printed = [_tex_row(row, table.columns) for row in table.published]
+    lines = [
+        rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
+        r"\toprule",
+        " & ".join(head) + r" \\",
+        r"\midrule",
+        *body,
+        *([rf"\midrule \multicolumn{{{len(head)}}}{{l}}{{\emph{{published}}}} \\", *printed] if printed else []),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _any_value(rows: pd.DataFrame | None, columns: Sequence[Metric]) -> bool:
+    return rows is not None and any(m.column in rows and rows[m.column].notna().any() for m in columns)
+
+
+def _cell(
+    metric: Metric,
+    variant: str,
+    layout: Layout,
+    per_clip: Mapping[str, pd.DataFrame],
+    estimate: Callable[[pd.Series], Estimate | None],
+) -> Cell | None:
+    rows = per_clip[variant]
+    found = estimate(rows[metric.column]) if metric.column in rows else None
+    if found is None:
+        return None
+    shown = replace(found, **{name: getattr(found, name) * metric.scale for name in ("mean", "low", "high")})
+    full = per_clip.get(layout.full)
+    tested = metric.better and variant not in (layout.full, *layout.reference)
+    tested = tested and full is not None and metric.column in full
+    p = paired_p(rows[metric.column], full[metric.column]) if tested else None
+    return Cell(shown.mean, shown, p)
+
+
+def _printed(value: object) -> Cell | None:
+    return None if value is None else Cell(float(value))
+
+
+def _mark_best(rows: Sequence[Row], columns: Sequence[Metric]) -> tuple[Row, ...]:
+    cells = [list(row.cells) for row in rows]
+    for c, metric in enumerate(columns):
+        competing = [r for r, row in enumerate(rows) if not row.reference and row.cells[c] is not None]
+        if len(competing) < 2 or metric.better is None:
+            continue
+        # values that print alike are equally good
+        values = {r: round(rows[r].cells[c].mean, metric.digits) for r in competing}
+        top = max(values.values()) if metric.better == "higher" else min(values.values())
+        for r in competing:
+            cells[r][c] = replace(cells[r][c], best=values[r] == top)
+    return tuple(replace(row, cells=tuple(cells[r])) for r, row in enumerate(rows))
+
+
+def _absences(
+    layout: Layout,
+    present: Mapping[str, str],
+    unmeasured: Sequence[Metric],
+    reasons: Mapping[str, str],
+) -> tuple[str, ...]:
+    missing = [label for variant, label in layout.rows.items() if variant not in present]
+    labels = "; ".join(f"{m.label} ({reasons[m.column]})" if m.column in reasons else m.label for m in unmeasured)
+    return (
+        *([f"Without results in this run: {', '.join(missing)}."] if present and missing else []),
+        *([f"Not measured in this run: {labels}."] if unmeasured else []),
+    )
+
+
+def _flat(row: Row, columns: Sequence[Metric]) -> dict[str, float | int | None]:
+    flat: dict[str, float | int | None] = {}
+    for metric, cell in zip(columns, row.cells, strict=True):
+        found = cell.estimate if cell else None
+        flat[metric.column] = cell.mean if cell else None
+        flat |= {f"{metric.column}_{part}": getattr(found, part) if found else None for part in ("low", "high", "n")}
+        flat[f"{metric.column}_p"] = cell.p if cell else None
+    return flat
+
+
+def _tex_row(row: Row, columns: Sequence[Metric]) -> str:
+    cells = [_tex_cell(cell, metric) for cell, metric in zip(row.cells, columns, strict=True)]
+    return " & ".join([_tex(row.label), *cells]) + r" \\"
+
+
+def _tex_cell(cell: Cell | None, metric: Metric) -> str:
+    if cell is None:
+        return "--"
+    mean = f"{cell.mean:.{metric.digits}f}"
+    mean = rf"\mathbf{{{mean}}}" if cell.best else mean
+    reach = rf" \pm {cell.estimate.half_width:.{metric.digits}f}" if cell.estimate else ""
+    return f"${mean}{reach}$"
+
+
+def _tex(text: str) -> str:
+    return text.replace("%", r"\%").replace("·", r"$\cdot$").replace("&", r"\&")

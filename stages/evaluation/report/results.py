@@ -1,0 +1,88 @@
+"""What the stages before left behind, read once; whatever is missing is an :class:`Absent` with its reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages import tables
+from stages.columns import Columns
+from stages.corpus.media import Clips
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Something that the page cannot show, and why, as a plain sentence."""
+
+    reason: str
+
+
+class Results:
+    """A run's files below `root`, in the places that dvc.yaml gives them."""
+
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = root
+
+    @cached_property
+    def clips(self) -> Clips:
+        """The corpus. Raises FileNotFoundError if there is none: without it there is nothing to report."""
+        return Clips(self.root / "data/clips")
+
+    @cached_property
+    def quarantine(self) -> pd.DataFrame:
+        """Rejected items (tables.QUARANTINE), empty where none was."""
+        path = self.root / "data/clips/quarantine.parquet"
+        return tables.read(path) if path.exists() else tables.from_rows([], tables.QUARANTINE)
+
+    @cached_property
+    def split(self) -> pd.DataFrame:
+        """tables.SPLIT, by clip_id. Raises FileNotFoundError if there is none."""
+        return tables.read(self.root / "data/split.parquet").set_index("clip_id", drop=False).rename_axis(None)
+
+    @cached_property
+    def motion(self) -> Columns:
+        """The fitted motion of every clip. Raises FileNotFoundError if there is none."""
+        return Columns(self.root / "data/motion")
+
+    @cached_property
+    def audio(self) -> Columns:
+        """The acoustic features of every clip. Raises FileNotFoundError if there are none."""
+        return Columns(self.root / "data/audio")
+
+    @cached_property
+    def per_clip(self) -> dict[str, pd.DataFrame]:
+        """Each evaluated variant's metrics, a row per test clip, indexed by clip_id."""
+        paths = sorted((self.root / "evaluation").glob("*/per_clip.parquet"))
+        return {path.parent.name: pd.read_parquet(path).set_index("clip_id").sort_index() for path in paths}
+
+    @cached_property
+    def reasons(self) -> dict[str, str]:
+        """Why a metric was not measured, as the evaluation said it."""
+        paths = sorted((self.root / "evaluation").glob("*/absent.json"))
+        return {metric: reason for path in paths for metric, reason in _json(path).items()}
+
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """The final numbers of the other stages: "lip_expert/style_aware" → metrics/lip_expert/style_aware.json."""
+        folder = self.root / "metrics"
+        return {p.relative_to(folder).with_suffix("").as_posix(): _json(p) for p in sorted(folder.rglob("*.json"))}
+
+    @cached_property
+    def histories(self) -> dict[str, pd.DataFrame]:
+        """Training curves (step, metric, value) by network: "denoiser/full" → models/denoiser/full."""
+        folder = self.root / "models"
+        paths = sorted(folder.rglob("history.parquet"))
+        return {path.parent.relative_to(folder).as_posix(): pd.read_parquet(path) for path in paths}
+
+    def videos(self, variant: str) -> dict[str, Path]:
+        """A variant's generated videos by clip_id."""
+        return {path.stem: path for path in sorted((self.root / "generated" / variant / "videos").glob("*.mp4"))}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,115 @@
+"""Sections of the page on what was trained and what it made: corpus, networks, lip expert, videos.
+
+Each takes the run's results, draws its figures into a folder, and returns what the page shows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stages.corpus import decode
+from stages.evaluation.report import corpus, figures, networks, pictures
+from stages.evaluation.report.choice import spread
+from stages.evaluation.report.job import Job, style_name
+from stages.evaluation.report.results import Absent
+from stages.tables import EMOTIONS
+from stages.training import data
+
+SIDE_BY_SIDE = {
+    "full": "full",
+    "no_lip_expert": "w/o lip expert",
+    "uncond_lip_expert": "uncond lip expert",
+    "predicted_full": "predicted style",
+}
+MOMENTS = 7  # frames in a film strip
+SHEET_PX = 96
+SHEET_SPEAKERS = 12
+
+
+def corpus_section(job: Job) -> dict[str, Any]:
+    """Counts, lengths, rejections and a contact sheet."""
+    clips, split = job.results.clips.table.reset_index(drop=True), job.results.split.reset_index(drop=True)
+    return {
+        "facts": corpus.facts(clips),
+        "by_speaker": corpus.by_speaker(clips, split),
+        "by_style": corpus.by_style(clips),
+        "rejections": corpus.rejections(job.results.quarantine),
+        "durations": job.draw("durations", figures.durations, clips["frames"] / clips["fps"]),
+        "sheet": pictures.save(_contact_sheet(job), job.folder / "contact_sheet.jpg"),
+        "contracts": job.results.metrics.get("validate"),
+    }
+
+
+def training_section(job: Job) -> dict[str, Any] | Absent:
+    """Sizes and curves of all networks."""
+    histories = job.results.histories
+    if not histories:
+        return Absent("No network has left training curves in this run.")
+    return {
+        "sizes": networks.sizes(job.results.root / "models", histories),
+        "curves": job.draw("training_curves", figures.training_curves, histories),
+    }
+
+
+def lip_expert_section(job: Job) -> dict[str, Any] | Absent:
+    """How well the lip experts tell sync, and how their verdict falls off with the offset."""
+    numbers = networks.lip_expert_numbers(job.results.metrics)
+    split = job.results.split
+    root = job.results.root
+    test = data.load(split[split["split"] == "test"].reset_index(drop=True), root / "data/motion", root / "data/audio")
+    curves = networks.offset_curves(root / "models", job.face_model(), test, job.params.lip_expert)
+    if not curves:
+        return Absent("No lip expert was trained in this run.")
+    labels = ("offset of the sound, frames (40 ms)", "mean probability of sync")
+    return {"numbers": numbers, "curves": job.draw("lip_expert_offsets", figures.curves, curves, *labels, mark=0)}
+
+
+def gallery_section(job: Job) -> list[dict[str, Any]] | Absent:
+    """Test clips side by side: the truth and what each method made of it."""
+    results, p = job.results, job.params.report
+    videos = {variant: results.videos(variant) for variant in SIDE_BY_SIDE}
+    shown = {variant: found for variant, found in videos.items() if found}
+    if not shown:
+        return Absent("No videos were generated in this run.")
+    complete = set.intersection(*(set(found) for found in shown.values())) & set(results.split.index)
+    items = []
+    for clip_id in spread(results.split.loc[sorted(complete)], p.gallery_clips):
+        fps, rate = job.params.crop.fps, job.params.crop.audio_rate
+        films = {"truth": results.clips.frames(clip_id)}
+        films |= {SIDE_BY_SIDE[name]: decode.read_video(found[clip_id], fps) for name, found in shown.items()}
+        sound = results.clips.audio(clip_id)
+        place = job.folder / f"side_by_side_{clip_id}.mp4"
+        row = results.split.loc[clip_id]
+        items.append(
+            {
+                "clip_id": clip_id,
+                "speaker": row["speaker"],
+                "style": style_name(row["emotion"], row["level"]),
+                "video": pictures.side_by_side(place, films, p.gallery_px, fps, p.gallery_seconds, sound, rate),
+                "strip": pictures.save(
+                    pictures.strip(films, MOMENTS, pictures.STRIP_PX), job.folder / f"film_strip_{clip_id}.jpg"
+                ),
+            }
+        )
+    return items
+
+
+def _contact_sheet(job: Job) -> np.ndarray:
+    """The middle frame of the strongest clip of each speaker (rows) and emotion (columns)."""
+    table = job.results.clips.table
+    table = table.assign(emotion=table["emotion"].fillna("unknown"), level=table["level"].fillna(0))
+    ordered = table.reset_index(drop=True).sort_values(["level", "clip_id"], ascending=[False, True], kind="stable")
+    first = ordered.drop_duplicates(["speaker", "emotion"]).set_index(["speaker", "emotion"])
+    speakers = sorted(table["speaker"].unique())[:SHEET_SPEAKERS]
+    emotions = [emotion for emotion in (*EMOTIONS, "unknown") if emotion in set(table["emotion"])]
+
+    def picture(speaker: str, emotion: str) -> np.ndarray | None:
+        if (speaker, emotion) not in first.index:
+            return None
+        clip_id, frames = first.loc[(speaker, emotion), ["clip_id", "frames"]]
+        return job.results.clips.frames(clip_id, [int(frames) // 2])[0]
+
+    rows = [[picture(speaker, emotion) for emotion in emotions] for speaker in speakers]
+    return pictures.grid(rows, emotions, speakers, SHEET_PX)

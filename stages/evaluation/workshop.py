@@ -1,0 +1,121 @@
+"""The trained networks of a repository, and motion taken from a user's videos, files of coefficients or its clips."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from torch import nn
+
+from dreamtalk_models import checkpoints
+from dreamtalk_models.denoiser import Denoiser
+from dreamtalk_models.face_model import FaceModel
+from dreamtalk_models.renderers.pirenderer import PIRenderer
+from dreamtalk_models.style_predictor import StylePredictor
+from stages.columns import Columns
+from stages.evaluation import coefficients as files
+from stages.evaluation.coefficients import Coefficients
+from stages.evaluation.inputs import InputError
+from stages.evaluation.motion import Pose
+from stages.evaluation.video_fit import fit_video
+from stages.files import sha256
+from stages.params import Params
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Workshop:
+    """The trained networks of a repository, loaded when first needed.
+
+    Args:
+        root: the repository: models/ and data/motion/ lie below it.
+        settings: its parameters.
+
+    Raises:
+        InputError: on use of a network that has not been trained; names the command that trains it.
+    """
+
+    def __init__(self, root: Path, settings: Params) -> None:
+        self.root, self.settings = root, settings
+
+    @property
+    def _face_model_path(self) -> Path:
+        return self._trained("models/face_model/face_model.npz", "face_model")
+
+    @cached_property
+    def face_model(self) -> FaceModel:
+        return FaceModel.load(self._face_model_path)
+
+    @cached_property
+    def face_model_digest(self) -> str:
+        """Tells which face model coefficients belong to."""
+        return sha256(self._face_model_path)
+
+    @cached_property
+    def denoiser(self) -> Denoiser:
+        return self._load("models/denoiser/full/weights.safetensors", "train_denoiser@full", Denoiser)
+
+    @cached_property
+    def style_predictor(self) -> StylePredictor:
+        path, stage = "models/style_predictor/full/weights.safetensors", "train_style_predictor@full"
+        return self._load(path, stage, StylePredictor)
+
+    @cached_property
+    def pirenderer(self) -> PIRenderer:
+        return self._load("models/renderer/weights.safetensors", "train_renderer", PIRenderer)
+
+    def _load(self, path: str, stage: str, cls: type[Network]) -> Network:
+        try:
+            return checkpoints.load(self._trained(path, stage), cls)
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError(f"{error}; `dvc repro {stage}` makes it anew") from error
+
+    def _trained(self, path: str, stage: str) -> Path:
+        if not (self.root / path).is_file():
+            raise InputError(f"{path} is missing in {self.root}: run `dvc repro {stage}` there first")
+        return self.root / path
+
+    def fit(self, video: Path) -> Coefficients:
+        """See :func:`stages.evaluation.video_fit.fit_video`."""
+        return fit_video(video, self.face_model, self.settings, self.face_model_digest)
+
+    def coefficients(self, source: str, what: str) -> Coefficients:
+        """Coefficients of a video, of a file of coefficients, or of a clip of the corpus.
+
+        Raises:
+            InputError: `source` is none of these, or no face is in it; `what` says what it was wanted for.
+        """
+        path = Path(source)
+        if path.suffix.lower() in files.SUFFIXES:
+            return files.read(path)
+        if path.is_file():
+            return self.fit(path)
+        try:
+            clip = Columns(self.root / "data/motion")[source]
+        except (KeyError, FileNotFoundError) as error:
+            raise InputError(f"{what} {source!r} is neither a file nor a clip_id of data/motion") from error
+        pose = Pose(clip["angles"], clip["translation"])
+        size = (self.settings.crop.size, self.settings.crop.size)
+        rmse, digest = clip["fit_rmse_px"], self.face_model_digest
+        return Coefficients(clip["identity"], clip["expression"], pose, rmse, size, digest)
+
+    def style(self, source: str) -> np.ndarray:
+        """Reference expression (S, D) from `source`; see :meth:`coefficients`."""
+        found = self.coefficients(source, "style")
+        if found.face_model != self.face_model_digest:
+            raise InputError(
+                f"{source} belongs to another face model than models/face_model: "
+                "give the video itself, or fit it anew with `dreamtalk fit`"
+            )
+        return found.expression
+
+    def pose(self, source: str) -> Pose:
+        """Head movement from `source`; of files of the published kind only the head's turning is taken."""
+        found = self.coefficients(source, "pose")
+        if found.face_model is None:
+            return Pose(found.pose.angles * files.PUBLISHED_TURN, np.zeros_like(found.pose.translation))
+        return found.pose

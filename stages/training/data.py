@@ -1,0 +1,173 @@
+"""Motion and sound of many clips for training: laid end to end, so that a batch of random windows is one gather."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Generator, Tensor
+
+from stages.columns import Columns
+from stages.shards import WORK
+
+RESIDENT_BYTES = 8 * 2**30  # a larger column is memory-mapped instead of held in memory; the batches are the same
+
+
+class DataError(ValueError):
+    """The data do not hold what a training needs; the text says what is missing and what to do."""
+
+
+class Sequences:
+    """Arrays (n_i, d) of many clips end to end.
+
+    Attributes:
+        lengths: (clips,) n_i.
+        width: d.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+        self.lengths = torch.tensor([len(array) for array in arrays])
+        self.width = arrays[0].shape[1]
+        self._firsts = self.lengths.cumsum(0) - self.lengths
+        rows = int(self.lengths.sum())
+        flat = _allocate(rows, self.width)
+        for first, array in zip(self._firsts.tolist(), arrays, strict=True):
+            flat[first : first + len(array)] = array
+        self._flat = torch.from_numpy(flat)
+
+    def gather(self, clips: Tensor, starts: Tensor, length: int) -> Tensor:
+        """Rows starts..starts+length-1 of each clip (B,), zeros where that is outside the clip: (B, length, d)."""
+        rows = starts[:, None] + torch.arange(length)
+        inside = (rows >= 0) & (rows < self.lengths[clips][:, None])
+        index = (self._firsts[clips][:, None] + rows).clamp(0, len(self._flat) - 1)
+        values = self._flat.index_select(0, index.flatten()).unflatten(0, index.shape)
+        return values if inside.all() else values * inside[..., None]
+
+    def mean(self) -> Tensor:
+        """(d,) over all rows of all clips."""
+        return self._flat.mean(0)
+
+    def std(self) -> Tensor:
+        """(d,) over all rows of all clips."""
+        return self._flat.std(0)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Some clips' motion and, where a network listens, sound.
+
+    Attributes:
+        table: the clips' rows of split.parquet, in the order that clip numbers refer to.
+        expression: coefficients, a row a frame at 25 Hz.
+        audio: features, two rows a frame; None if not loaded.
+        identity: (clips, I).
+    """
+
+    table: pd.DataFrame
+    expression: Sequences
+    audio: Sequences | None
+    identity: Tensor
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def frames(self) -> Tensor:
+        return self.expression.lengths
+
+    def clips(self, count: int, generator: Generator) -> Tensor:
+        """(count,) clip numbers, each clip equally likely."""
+        return torch.randint(len(self), (count,), generator=generator)
+
+    def starts(self, clips: Tensor, length: int, generator: Generator) -> Tensor:
+        """First frames of random windows; 0 in clips shorter than `length`."""
+        return uniform(torch.zeros_like(clips), (self.frames[clips] - length).clamp(min=0), generator)
+
+    def inside(self, clips: Tensor, starts: Tensor, length: int) -> Tensor:
+        """(B, length) bool: which frames of a window are in the clip."""
+        return starts[:, None] + torch.arange(length) < self.frames[clips][:, None]
+
+    def sound(self, clips: Tensor, starts: Tensor, length: int) -> Tensor:
+        """(B, 2·length, C) feature rows beside `length` frames."""
+        return self.audio.gather(clips, 2 * starts, 2 * length)
+
+    def sound_windows(self, clips: Tensor, starts: Tensor, length: int, window: int) -> Tensor:
+        """(B, length, 2·window+1, C) feature rows around each frame."""
+        rows = self.audio.gather(clips, 2 * starts - window, 2 * length - 1 + 2 * window)
+        return rows.unfold(1, 2 * window + 1, 2).transpose(2, 3)
+
+    def style(self, clips: Tensor, shortest: int, longest: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """A random segment of each clip as its style reference (DreamTalk, section III-C).
+
+        Returns:
+            (B, longest, D) motion with zeros after its end, and (B, longest) mask, True = padding. Segments have
+            `shortest` to `longest` frames, or all frames of a clip that has fewer.
+        """
+        frames = self.frames[clips]
+        lengths = uniform(frames.clamp(max=shortest), frames.clamp(max=longest), generator)
+        starts = uniform(torch.zeros_like(clips), frames - lengths, generator)
+        mask = torch.arange(longest) >= lengths[:, None]
+        return self.expression.gather(clips, starts, longest).masked_fill(mask[..., None], 0), mask
+
+    def other_of_speaker(self, clips: Tensor, generator: Generator) -> Tensor:
+        """Another clip of the same speaker; the clip itself where the speaker has no other."""
+        speaker = torch.from_numpy(pd.factorize(self.table["speaker"], sort=True)[0])
+        order = speaker.argsort(stable=True)
+        counts = speaker.bincount()
+        firsts = (counts.cumsum(0) - counts)[speaker]
+        ranks = torch.empty_like(order)
+        ranks[order] = torch.arange(len(order))
+        count, first, rank = counts[speaker[clips]], firsts[clips], ranks[clips]
+        step = uniform(torch.ones_like(clips), (count - 1).clamp(min=1), generator)
+        return order[first + (rank - first + step) % count]
+
+    def other(self, clips: Tensor, generator: Generator) -> Tensor:
+        """Another clip, of anybody."""
+        step = uniform(torch.ones_like(clips), torch.full_like(clips, max(1, len(self) - 1)), generator)
+        return (clips + step) % len(self)
+
+
+def load(split: pd.DataFrame, motion: Path, audio: Path | None = None) -> Corpus:
+    """Lay the clips of `split` (rows of split.parquet) end to end.
+
+    Raises:
+        DataError: no clips, or a clip without motion or sound, or sound that is not two rows a frame.
+    """
+    table = split.sort_values("clip_id").reset_index(drop=True)
+    if table.empty:
+        raise DataError("this part of data/split.parquet has no clips: give the corpus more speakers (section split)")
+    moving = _rows(Columns(motion), table["clip_id"], motion)
+    expression = Sequences([row["expression"] for row in moving])
+    identity = torch.from_numpy(np.stack([row["identity"] for row in moving]))
+    heard = None
+    if audio is not None:
+        heard = Sequences([row["features"] for row in _rows(Columns(audio), table["clip_id"], audio)])
+        uneven = table["clip_id"][(heard.lengths != 2 * expression.lengths).numpy()]
+        if len(uneven):
+            raise DataError(f"{audio}: clip {uneven.iloc[0]} has not two rows of sound a frame of motion; run `audio`")
+    return Corpus(table, expression, heard, identity)
+
+
+def uniform(low: Tensor, high: Tensor, generator: Generator) -> Tensor:
+    """Random whole numbers in low..high, both included, elementwise."""
+    return low + (torch.rand(low.shape, generator=generator) * (high - low + 1)).long().clamp(max=high - low)
+
+
+def _rows(columns: Columns, clip_ids: pd.Series, folder: Path) -> list[dict[str, np.ndarray]]:
+    missing = [clip_id for clip_id in clip_ids if clip_id not in columns]
+    if missing:
+        raise DataError(f"{folder} lacks clip {missing[0]} and {len(missing) - 1} more of data/split.parquet")
+    return [columns[clip_id] for clip_id in clip_ids]
+
+
+def _allocate(rows: int, width: int) -> np.ndarray:
+    if rows * width * 4 <= RESIDENT_BYTES:
+        return np.empty((rows, width), np.float32)
+    WORK.mkdir(exist_ok=True)
+    with tempfile.TemporaryFile(dir=WORK) as file:  # the map keeps the nameless file alive
+        return np.memmap(file, np.float32, "w+", shape=(rows, width))

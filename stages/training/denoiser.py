@@ -1,0 +1,224 @@
+"""Train the denoising network (DreamTalk, section III-C, equations 6 to 9).
+
+A training tuple is a window of motion with the sound around each of its frames, one diffusion time, and a style
+reference from the same clip. The lip expert sees random clips of l frames of the predicted motion.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from dreamtalk_models import checkpoints
+from dreamtalk_models.denoiser import Denoiser
+from dreamtalk_models.diffusion import q_sample, sample
+from dreamtalk_models.face_model import FaceModel, lower_face
+from dreamtalk_models.lip_expert import LipExpert
+from stages import params as parameters
+from stages.training import data, figures, loop
+from stages.training.session import AUDIO, FACE_MODEL, MOTION, SPLIT, WEIGHTS, face_model, read_split, session
+
+LIP_EXPERTS = ("none", "style_aware", "unconditional")
+VALIDATION_WINDOWS = 64
+VALIDATION_TIMES = 4  # diffusion times each window is noised to
+SAMPLED_WINDOWS = 64
+SAMPLING_STEPS = 10  # DDIM, as published
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A frozen lip expert and the face model that shows it the predicted lips."""
+
+    expert: LipExpert
+    face: FaceModel
+
+    def sync_loss(self, motion: Tensor, batch: loop.Batch, starts: Tensor) -> Tensor:
+        """Equation 8 on l frames of each window from `starts` (B,); windows without style are left out, for the
+        style-aware expert has never judged those.
+
+        Args:
+            motion: (B, L, D) predicted.
+            batch: as of :func:`tuples`, with "sound" (B, 2L, C).
+        """
+        length = self.expert.clip_frames
+        frames = starts[:, None] + torch.arange(length, device=motion.device)
+        rows = 2 * starts[:, None] + torch.arange(2 * length, device=motion.device)
+        styled = ~batch["null"]
+        if not styled.any():
+            return motion.new_zeros(())
+        index = torch.arange(len(motion), device=motion.device)[:, None]
+        lips = self.face.mouth_vertices(motion[index, frames][styled])
+        sound = batch["sound"][index, rows][styled]
+        return self.expert.sync_loss(lips, sound, batch["reference"][styled], batch["reference_mask"][styled])
+
+
+def load_guide(variant: str, folder: Path, face: FaceModel) -> Guide | None:
+    """The trained expert of models/lip_expert/, frozen; None for "none"."""
+    if variant == "none":
+        return None
+    expert = checkpoints.load(folder / variant / WEIGHTS, LipExpert).to(loop.device())
+    return Guide(expert.requires_grad_(False).eval(), face)
+
+
+def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: Generator) -> loop.Batch:
+    """Random training tuples.
+
+    Returns:
+        motion (B, L, D) and its valid frames (B, L); audio (B, L, W, C) for the denoiser and sound (B, 2L, C) for the
+        expert; reference (B, S, D) with reference_mask (B, S); null (B,), True = to be trained without style.
+    """
+    clips = corpus.clips(count, generator)
+    starts = corpus.starts(clips, p.clip_frames, generator)
+    reference, mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
+    return {
+        "motion": corpus.expression.gather(clips, starts, p.clip_frames),
+        "valid": corpus.inside(clips, starts, p.clip_frames),
+        "audio": corpus.sound_windows(clips, starts, p.clip_frames, p.window),
+        "sound": corpus.sound(clips, starts, p.clip_frames),
+        "reference": reference,
+        "reference_mask": mask,
+        "null": torch.rand(count, generator=generator) < p.null_style,
+    }
+
+
+def losses(
+    denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, generator: Generator, t: Tensor | None = None
+) -> dict[str, Tensor]:
+    """"denoise" (equation 7: mean over frames and coefficients) and, with a guide, "sync" (equation 8).
+
+    Args:
+        t: (B,) diffusion times; uniform over 1..T if None.
+    """
+    motion, valid = batch["motion"], batch["valid"]
+    if t is None:
+        t = torch.randint(1, denoiser.schedule.steps + 1, (len(motion),), generator=generator)
+    noise = torch.randn(motion.shape, generator=generator).to(motion.device)
+    t = t.to(motion.device)
+    style = batch["reference"].masked_fill(batch["null"][:, None, None], 0)
+    mask = batch["reference_mask"] & ~batch["null"][:, None]  # "no style" is zero motion with nothing masked
+    predicted = denoiser(q_sample(motion, t, noise, denoiser.schedule), t, batch["audio"], style, mask)
+    error = (predicted - motion).square().mean(2)
+    found = {"denoise": (error * valid).sum() / valid.sum()}
+    if guide is not None:
+        last = (valid.sum(1).cpu() - guide.expert.clip_frames).clamp(min=0)
+        starts = data.uniform(torch.zeros_like(last), last, generator).to(motion.device)
+        found["sync"] = guide.sync_loss(predicted, batch, starts)
+    return found
+
+
+def task(train: data.Corpus, val: data.Corpus, guide: Guide | None, p: parameters.Denoiser) -> loop.Task:
+    def total(found: dict[str, Tensor]) -> Tensor:
+        return found["denoise"] + p.sync_weight * found.get("sync", 0.0)
+
+    def loss(denoiser: Denoiser, batch: loop.Batch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        found = losses(denoiser, guide, batch, generator)
+        return total(found), found
+
+    @torch.no_grad()
+    def validate(denoiser: Denoiser) -> dict[str, float]:
+        generator = Generator().manual_seed(0)
+        batch = on_device(tuples(val, p, VALIDATION_WINDOWS, generator))
+        steps = denoiser.schedule.steps
+        times = torch.linspace(steps / VALIDATION_TIMES / 2, steps, VALIDATION_TIMES).round().long()
+        rounds = [losses(denoiser, guide, batch, generator, t.expand(VALIDATION_WINDOWS)) for t in times]
+        mean = {name: torch.stack([found[name] for found in rounds]).mean() for name in rounds[0]}
+        return {"loss": float(total(mean)), **{name: float(value) for name, value in mean.items()}}
+
+    return loop.Task(lambda generator: tuples(train, p, p.batch, generator), loss, validate)
+
+
+def on_device(batch: loop.Batch) -> loop.Batch:
+    return {name: tensor.to(loop.device()) for name, tensor in batch.items()}
+
+
+@torch.no_grad()
+def mouth_errors(
+    denoiser: Denoiser, corpus: data.Corpus, mean_expression: Tensor, face: FaceModel, p: parameters.Denoiser
+) -> dict[str, float]:
+    """Mean distance of sampled mouth vertices from the true ones, in model units, and of two floors.
+
+    "sampled" is DDIM with the clip's sound and a reference from the same clip; "other_audio" the same with another
+    clip's sound; "mean_motion" the training set's mean expression. "style_only" is that reference's own mean.
+    "variation" is the sampled mouth's standard deviation in time over the true one's: 1 is as lively.
+    """
+    generator = Generator().manual_seed(0)
+    clips = torch.arange(SAMPLED_WINDOWS) % len(corpus)
+    starts = corpus.starts(clips, p.clip_frames, generator)
+    reference, mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
+    strangers = corpus.other(clips, generator)
+    elsewhere = corpus.starts(strangers, p.clip_frames, generator)
+    noise = torch.randn(len(clips), p.clip_frames, denoiser.motion_dim, generator=generator)
+    style = {"style": reference, "style_mask": mask}
+
+    def sampled(sound_clips: Tensor, sound_starts: Tensor) -> Tensor:
+        audio = corpus.sound_windows(sound_clips, sound_starts, p.clip_frames, p.window)
+        return sample(denoiser, **on_device({"audio": audio, **style, "noise": noise}), steps=SAMPLING_STEPS)
+
+    own, other = sampled(clips, starts), sampled(strangers, elsewhere)
+    valid = corpus.inside(clips, starts, p.clip_frames).to(own.device)
+    true = face.mouth_vertices(corpus.expression.gather(clips, starts, p.clip_frames).to(own.device))
+
+    def error(expression: Tensor) -> float:
+        offset = (face.mouth_vertices(expression.to(own.device)) - true).unflatten(-1, (-1, 3))
+        distance = offset.norm(dim=-1).mean(-1)
+        return float((distance * valid).sum() / valid.sum())
+
+    usual = reference.sum(1) / (~mask).sum(1, keepdim=True)
+    liveliness = face.mouth_vertices(own).std(1).mean() / true.std(1).mean()
+    return {
+        "mouth_error/sampled": error(own),
+        "mouth_error/other_audio": error(other),
+        "mouth_error/mean_motion": error(mean_expression.expand_as(own)),
+        "mouth_error/style_only": error(usual[:, None].expand_as(own)),
+        "mouth_variation": float(liveliness),
+    }
+
+
+def network(face: FaceModel, corpus: data.Corpus, p: parameters.Denoiser) -> Denoiser:
+    """An untrained denoiser for this corpus."""
+    return Denoiser(
+        motion_dim=corpus.expression.width,
+        audio_dim=corpus.audio.width,
+        window=p.window,
+        style_frames=p.style_frames,
+        d_model=p.d_model,
+        heads=p.heads,
+        feedforward=p.feedforward,
+        layers=p.layers,
+        dropout=p.dropout,
+        decoder=p.decoder,
+        lower=lower_face(face),
+        diffusion_steps=p.diffusion_steps,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.training.denoiser", description=__doc__)
+    parser.add_argument("variant", help="name of the result below models/denoiser/")
+    parser.add_argument("--lip-expert", choices=LIP_EXPERTS, required=True)
+    arguments = parser.parse_args()
+    experts = Path("models/lip_expert")
+    with session("train_denoiser", "denoiser", arguments.variant, (SPLIT, MOTION, AUDIO, FACE_MODEL, experts)) as s:
+        p = s.params.denoiser
+        split = read_split(s.run)
+        corpora = {name: data.load(split[split["split"] == name], MOTION, AUDIO) for name in ("train", "val", "test")}
+        face = face_model()
+        guide = load_guide(arguments.lip_expert, experts, face)
+        torch.manual_seed(s.params.seed)
+        denoiser = s.train(
+            network(face, corpora["train"], p), task(corpora["train"], corpora["val"], guide, p), p, ema=p.ema
+        )
+        mean = corpora["train"].expression.mean()
+        for name in ("val", "test"):
+            errors = mouth_errors(denoiser, corpora[name], mean, face, p)
+            s.run.summary({f"{name}/{key}": value for key, value in errors.items()})
+            bars = {key.split("/")[1]: value for key, value in errors.items() if "/" in key}
+            s.run.figure(f"mouth_error_{name}", figures.bars(bars, "mouth error, model units", f"{name} speakers"))
+
+
+if __name__ == "__main__":
+    main()

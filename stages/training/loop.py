@@ -1,0 +1,251 @@
+"""The training loop of all networks, top to bottom: one function, plain callables in, a trained network out.
+
+What a step draws depends on the seed and the step's number alone, so that a killed run goes on from its last state
+and ends, on a CPU, with the very weights of a run that was never killed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Generator, Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from stages.files import atomic_path
+from stages.params import TrainingLoop
+from stages.progress import track
+from stages.shards import WORK, code_version, shard_key
+
+Batch = dict[str, Tensor]
+Log = Callable[[int, Mapping[str, float]], None]
+
+PACKAGES = (Path(__file__).parent, Path(__file__).parents[2] / "dreamtalk_models")
+CURVE_POINTS = 100  # of the training curves
+SAVE_EVERY_S = 60.0  # at least this often between validations; it changes no result
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, as three functions.
+
+    Attributes:
+        batch: training examples on the CPU, all chance taken from the generator. Called from a worker thread, one
+            step ahead.
+        loss: scalar to minimise and what else is worth a curve, from (network, batch on the device, generator).
+        validate: final-looking numbers of the network in eval mode, without gradients; the weights with the least
+            "loss" are the ones kept.
+    """
+
+    batch: Callable[[Generator], Batch]
+    loss: Callable[[nn.Module, Batch, Generator], tuple[Tensor, dict[str, Tensor]]]
+    validate: Callable[[nn.Module], dict[str, float]]
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(
+    network: nn.Module,
+    task: Task,
+    settings: TrainingLoop,
+    *,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    work: Path,
+    log: Log,
+    label: str,
+    ema: float = 0.0,
+) -> nn.Module:
+    """Train `network`, or go on with what a killed run left in `work`.
+
+    AdamW, linear warm-up then cosine decay to zero, clipped gradients, bfloat16 on GPUs.
+
+    Args:
+        steps: steps in all; 0 returns the network as it is.
+        learning_rate: its peak.
+        work: folder of this training's state; see :func:`workspace`.
+        log: takes (step, values): curves "train/..." and "val/...".
+        ema: decay of the running mean of the weights, which is what is validated and kept; 0 keeps the weights.
+
+    Returns:
+        The network with the weights of the best validation, in eval mode, on :func:`device`.
+
+    Raises:
+        FloatingPointError: the loss is not finite; names the step.
+    """
+    if not steps:
+        return network.eval()
+    network.to(device())
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=settings.weight_decay)
+    state = _State(work, network, average, optimizer)
+    state.resume(log)
+    recent = _Means()
+    saved = time.monotonic()
+
+    with ThreadPoolExecutor(1) as loader:
+        upcoming = loader.submit(task.batch, _generator(seed, state.step, "batch"))
+        for step in track(range(state.step + 1, steps + 1), label, unit="step"):
+            batch = {name: tensor.to(device()) for name, tensor in upcoming.result().items()}
+            if step < steps:
+                upcoming = loader.submit(task.batch, _generator(seed, step, "batch"))
+
+            network.train()
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * schedule(step, steps, settings.warmup)
+            torch.manual_seed(_step_seed(seed, step, "network"))  # dropout
+            with torch.autocast(device().type, torch.bfloat16, enabled=device().type == "cuda"):
+                loss, metrics = task.loss(network, batch, _generator(seed, step, "loss"))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+            optimizer.step()
+            if average is not None:
+                average.update_parameters(network)
+            recent.add({"loss": loss, **metrics, "gradient_norm": norm})
+
+            validate = step == steps or step % math.ceil(steps / settings.validations) == 0
+            if not validate and step % math.ceil(steps / CURVE_POINTS):
+                continue
+            values = {f"train/{name}": value for name, value in recent.take().items()}
+            if not math.isfinite(values["train/loss"]):
+                raise FloatingPointError(f"{label}: the loss is not finite at step {step}; try a lower learning_rate")
+            if validate:
+                judged = (network if average is None else average.module).eval()
+                with torch.no_grad():
+                    found = task.validate(judged)
+                values |= {f"val/{name}": value for name, value in found.items()}
+                state.keep_best(judged, found["loss"])
+            log(step, values)
+            state.history.append((step, values))
+            if validate or time.monotonic() - saved > SAVE_EVERY_S:
+                state.save(step)
+                saved = time.monotonic()
+    return state.best().eval()
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate at `step` in 1..steps; `warmup` is the share of the steps that rise."""
+    rising = max(1, round(warmup * steps))
+    if step <= rising:
+        return step / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising + 1)))
+
+
+@contextmanager
+def workspace(stage: str, identity: Any, inputs: list[Path]) -> Iterator[Path]:
+    """Folder for one training's state: found again by the same work, removed when the block ends without an error.
+
+    The same work is the same `identity` (anything JSON can hold), code, and input files by size and time.
+    """
+    below = (file for path in inputs for file in ([path] if path.is_file() else path.rglob("*")))
+    files = sorted(file for file in below if file.is_file())
+    stats = [(file.as_posix(), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    folder = WORK / stage / shard_key(identity, stats, code_version(*PACKAGES))
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+class _State:
+    """All that a training needs to go on, as safetensors files: ``last`` and ``best``."""
+
+    def __init__(
+        self, folder: Path, network: nn.Module, average: AveragedModel | None, optimizer: torch.optim.Optimizer
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._last, self._best = folder / "last.safetensors", folder / "best.safetensors"
+        self._network, self._average, self._optimizer = network, average, optimizer
+        self._least = math.inf
+        self.step = 0
+        self.history: list[tuple[int, dict[str, float]]] = []
+
+    def resume(self, log: Log) -> None:
+        """Take up the last state, if there is one, and tell its curves again."""
+        if not self._last.exists():
+            return
+        with safe_open(self._last, framework="pt") as file:
+            header = json.loads(file.metadata()["state"])
+        tensors = load_file(self._last)
+        self._network.load_state_dict(_below(tensors, "network."))
+        if self._average is not None:
+            self._average.load_state_dict(_below(tensors, "average."))
+        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, tensor in _below(tensors, "optimizer.").items():
+            index, key = name.split(".")
+            moments[int(index)][key] = tensor
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.step, self._least, self.history = header["step"], header["least"], header["history"]
+        for step, values in self.history:
+            log(step, values)
+
+    def save(self, step: int) -> None:
+        self.step = step
+        tensors = _above(self._network.state_dict(), "network.")
+        if self._average is not None:
+            tensors |= _above(self._average.state_dict(), "average.")
+        for index, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= _above(moments, f"optimizer.{index}.")
+        header = {"step": step, "least": self._least, "history": self.history}
+        with atomic_path(self._last) as tmp:
+            save_file(tensors, tmp, metadata={"state": json.dumps(header)})
+
+    def keep_best(self, network: nn.Module, loss: float) -> None:
+        if loss < self._least:
+            self._least = loss
+            with atomic_path(self._best) as tmp:
+                save_file(_above(network.state_dict(), ""), tmp)
+
+    def best(self) -> nn.Module:
+        self._network.load_state_dict(load_file(self._best))
+        return self._network
+
+
+class _Means:
+    """Means of what the last steps gave, kept on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach().float()
+        self._count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: float(total) / self._count for name, total in self._sums.items()}
+        self.__init__()
+        return means
+
+
+def _step_seed(seed: int, step: int, purpose: str) -> int:
+    return int(shard_key(seed, step, purpose)[:15], 16)
+
+
+def _generator(seed: int, step: int, purpose: str) -> Generator:
+    return Generator().manual_seed(_step_seed(seed, step, purpose))
+
+
+def _above(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

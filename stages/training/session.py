@@ -1,0 +1,102 @@
+"""What every training stage does around its training: parameters, the tracked run, its folders, its complaints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from dreamtalk_models import checkpoints
+from dreamtalk_models.face_model import FaceModel
+from stages import tables, tracking
+from stages.files import fresh_dir
+from stages.params import Params, ParamsError, Training, load
+from stages.training import loop
+from stages.training.data import DataError
+
+SPLIT = Path("data/split.parquet")
+MOTION = Path("data/motion")
+AUDIO = Path("data/audio")
+CLIPS = Path("data/clips")
+LANDMARKS = Path("data/landmarks")
+FACE_MODEL = Path("models/face_model/face_model.npz")
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One training stage at work.
+
+    Attributes:
+        out: the stage's empty output folder.
+        work: folder of the training's state; see :func:`stages.training.loop.workspace`.
+    """
+
+    params: Params
+    run: tracking.StageRun
+    out: Path
+    work: Path
+    label: str
+
+    def train(self, network: nn.Module, task: loop.Task, section: Training, ema: float = 0.0) -> nn.Module:
+        """Train as the parameters say, keep the curves with the run and the weights in `out`."""
+        trained = loop.train(
+            network,
+            task,
+            self.params.training,
+            steps=section.steps,
+            learning_rate=section.learning_rate,
+            seed=self.params.seed,
+            work=self.work,
+            log=self.run.log,
+            label=self.label,
+            ema=ema,
+        )
+        self.save(trained)
+        return trained
+
+    def save(self, network: nn.Module) -> None:
+        checkpoints.save(network, self.out / WEIGHTS, stage=self.label)
+
+
+@contextmanager
+def session(stage: str, section: str, variant: str | None = None, inputs: tuple[Path, ...] = ()) -> Iterator[Session]:
+    """Open a training stage: models/<section>[/<variant>] and metrics/<section>[/<variant>].json are its outputs.
+
+    Bad parameters and bad or missing inputs end the program with one line on stderr and code 2.
+
+    Args:
+        stage: name in dvc.yaml, without its variant.
+        section: of params.yaml.
+        inputs: files and folders that are read; a killed training goes on only if they are the same.
+    """
+    place = Path(section, variant) if variant else Path(section)
+    sections = ["training", section]
+    try:
+        params = load()
+        out = fresh_dir(Path("models") / place)
+        metrics = Path("metrics") / place.with_suffix(".json")
+        identity = [variant, params.seed, *(getattr(params, name).model_dump(mode="json") for name in sections)]
+        with (
+            tracking.stage_run(stage, params, sections, variant=variant, out=out, metrics=metrics) as run,
+            loop.workspace(stage, identity, list(inputs)) as work,
+        ):
+            yield Session(params, run, out, work, f"{stage}/{variant}" if variant else stage)
+    except (ParamsError, FileNotFoundError, DataError) as error:
+        print(f"{stage}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def read_split(run: tracking.StageRun):
+    """split.parquet, declared as the run's data set."""
+    split = tables.read(SPLIT)
+    run.dataset("split", split, SPLIT)
+    return split
+
+
+def face_model() -> FaceModel:
+    return FaceModel.load(FACE_MODEL).to(loop.device())

@@ -1,0 +1,199 @@
+"""The command line on a tiny repository with untrained networks: what it makes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from flows.cli import app
+from stages.corpus import decode
+from stages.corpus.encode import write_mp4
+from stages.evaluation import coefficients
+from tests.stages.evaluation import talking
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    return talking.repository(tmp_path_factory.mktemp("repository"), root)
+
+
+@pytest.fixture
+def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(made)
+    return made
+
+
+def dreamtalk(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def generate(out: Path, *more: object, portrait: str = "face.png", voice: str = "voice.wav") -> Result:
+    return dreamtalk("generate", "--portrait", portrait, "--voice", voice, "--steps", 2, "-o", out, *more)
+
+
+def says(result: Result, *words: str) -> None:
+    """Exit 2 and one line on stderr with all of `words`."""
+    assert result.exit_code == 2, (result.stdout, result.stderr, result.exception)
+    assert result.stderr.count("\n") == 1, result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def test_help_is_instant_and_imports_nothing_heavy() -> None:
+    code = "import sys, flows.cli; print([m for m in ('torch', 'mlflow', 'mediapipe', 'prefect') if m in sys.modules])"
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert time.monotonic() - start < 5
+
+
+def test_video_is_as_long_as_the_voice(here: Path, tmp_path: Path) -> None:
+    result = generate(tmp_path / "out.mp4")
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    frames = decode.read_video(tmp_path / "out.mp4", 25)
+    assert frames.shape == (26, 256, 256, 3)  # ceil(1.01 s * 25)
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        assert video.streams.video[0].codec_context.name == "h264"
+        assert video.streams.audio[0].codec_context.name == "aac"
+        assert video.streams.video[0].frames == 26
+        sound = video.streams.audio[0]
+        assert float(sound.duration * sound.time_base) == pytest.approx(1.01, abs=1 / 15)
+        assert "AI-generated" in video.metadata["comment"]
+
+
+def test_same_request_same_bytes_and_another_seed_another_motion(here: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert generate(tmp_path / f"{name}.mp4", "--seed", seed).exit_code == 0
+    a, b, c = ((tmp_path / f"{name}.mp4").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_watermark_is_on_unless_declined(here: Path, tmp_path: Path) -> None:
+    assert generate(tmp_path / "marked.mp4").exit_code == 0
+    assert generate(tmp_path / "plain.mp4", "--no-watermark").exit_code == 0
+    marked, plain = (decode.read_video(tmp_path / f"{n}.mp4", 25)[3].astype(int) for n in ("marked", "plain"))
+    difference = np.abs(marked - plain).max(axis=2)
+    assert difference[-16:, -100:].max() > 60
+    assert difference[:200].max() < 30
+
+
+def test_style_and_pose_from_a_video_and_from_its_coefficients(here: Path, tmp_path: Path) -> None:
+    picture, _ = talking.face()
+    swaying = [np.roll(picture, shift, axis=1) for shift in (0, 2, 4, 6, 8, 6, 4, 2)]
+    write_mp4(tmp_path / "swaying.mp4", swaying, 25)
+    for name in ("coefficients.mat", "coefficients.parquet"):
+        fitted = dreamtalk("fit", tmp_path / "swaying.mp4", "-o", tmp_path / name)
+        assert fitted.exit_code == 0, (fitted.stderr, fitted.exception)
+    videos = {}
+    for source in ("swaying.mp4", "coefficients.mat", "coefficients.parquet"):
+        path = tmp_path / source
+        options = ("--style", path, "--pose", path, "--intensity", 2)
+        assert generate(tmp_path / "out.mp4", *options).exit_code == 0
+        videos[source] = (tmp_path / "out.mp4").read_bytes()
+    assert len(set(videos.values())) == 1
+    frames = decode.read_video(tmp_path / "out.mp4", 25)
+    assert len(frames) == 26  # the track of 8 frames is played there and back
+
+
+def test_fit_writes_the_published_layout(here: Path, tmp_path: Path) -> None:
+    picture, _ = talking.face()
+    write_mp4(tmp_path / "still.mp4", [picture] * 5, 25)
+    overlay = tmp_path / "overlay.mp4"
+    for name in ("a.mat", "b.mat"):
+        result = dreamtalk("fit", tmp_path / "still.mp4", "-o", tmp_path / name, "--overlay", overlay)
+        assert result.exit_code == 0, (result.stderr, result.exception)
+    assert (tmp_path / "a.mat").read_bytes() == (tmp_path / "b.mat").read_bytes()
+    found = coefficients.read(tmp_path / "a.mat")
+    assert found.expression.shape == (5, talking.DIMS)
+    assert found.size == (256, 256)
+    assert found.rmse.max() < 2
+    green = decode.read_video(overlay, 25)[0].astype(int)
+    assert (green[..., 1] - green[..., 0]).max() > 80
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P"])
+def test_any_kind_of_photograph(here: Path, tmp_path: Path, mode: str) -> None:
+    name = tmp_path / ("photo.tiff" if mode == "CMYK" else "photo.png")
+    Image.open("face.png").convert(mode).save(name)
+    result = generate(tmp_path / "out.mp4", portrait=str(name))
+    assert result.exit_code == 0, (result.stderr, result.exception)
+
+
+def test_photograph_is_turned_upright(here: Path, tmp_path: Path) -> None:
+    image = Image.open("face.png").rotate(90, expand=True)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "sideways.jpg", exif=exif, quality=95)
+    assert generate(tmp_path / "out.mp4", portrait=str(tmp_path / "sideways.jpg")).exit_code == 0
+    top = decode.read_video(tmp_path / "out.mp4", 25)[0].astype(int)
+    assert np.abs(top - np.asarray(Image.open("face.png"))).mean() < 12
+
+
+def test_several_faces_are_mentioned(here: Path, tmp_path: Path) -> None:
+    one = Image.open("face.png")
+    group = Image.new("RGB", (512, 256), "gray")
+    group.paste(one, (0, 0))
+    group.paste(one.resize((180, 180)), (300, 40))
+    group.save(tmp_path / "group.png")
+    result = generate(tmp_path / "out.mp4", "--no-watermark", portrait=str(tmp_path / "group.png"))
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    assert "2 faces" in result.stdout
+
+
+def test_portrait_without_a_face(here: Path, tmp_path: Path) -> None:
+    says(generate(tmp_path / "out.mp4", portrait="blank.png"), "blank.png", "no face")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_files_that_cannot_be_used(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "empty.wav").touch()
+    says(generate(tmp_path / "out.mp4", portrait="absent.png"), "absent.png", "no such file")
+    says(generate(tmp_path / "out.mp4", portrait=str(tmp_path / "text.png")), "text.png", "not a picture")
+    says(generate(tmp_path / "out.mp4", voice="absent.wav"), "absent.wav", "no such file")
+    says(generate(tmp_path / "out.mp4", voice=str(tmp_path / "empty.wav")), "empty.wav", "empty")
+    says(generate(tmp_path / "out.mp4", voice="face.png"), "face.png", "no sound")
+    says(generate(tmp_path / "out.mp4", "--style", "nobody"), "nobody", "clip_id")
+    says(generate(tmp_path / "out.mp4", "--pose", "face.mat"), "face.mat", "no such file")
+
+
+def test_output_that_cannot_be_written(here: Path, tmp_path: Path) -> None:
+    says(generate(tmp_path / "out.avi"), "out.avi", ".mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    says(generate(tmp_path / "folder.mp4"), "folder.mp4", "is a folder")
+    says(generate(here / "face.png" / "out.mp4"), "out.mp4", "cannot be written")
+
+
+def test_networks_that_are_not_trained(here: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy("params.yaml", tmp_path)
+    face, voice = (str(here / name) for name in ("face.png", "voice.wav"))
+    monkeypatch.chdir(tmp_path)
+    says(generate(tmp_path / "out.mp4", portrait=face, voice=voice), "face_model.npz", "dvc repro face_model")
+    shutil.copytree(here / "models" / "face_model", tmp_path / "models" / "face_model")
+    says(generate(tmp_path / "out.mp4", portrait=face, voice=voice), "denoiser", "dvc repro train_denoiser@full")
+
+
+def test_wrong_use_is_told_in_one_line(here: Path, tmp_path: Path) -> None:
+    says(dreamtalk("generate", "--portrait", "face.png"), "--voice")
+    says(dreamtalk("sing"), "sing")
+    says(generate(tmp_path / "out.mp4", "--renderer", "oil"), "--renderer")
+    says(generate(tmp_path / "out.mp4", "--steps", 0), "--steps")
+    says(dreamtalk("evaluate", "--truth", here, "--method", "ours", "-o", tmp_path), "--method ours", "NAME=DIR")
+    says(dreamtalk("evaluate", "--truth", here, "--method", "ours=absent", "-o", tmp_path), "absent")
+
+
+def test_doctor_finds_what_is_there(here: Path) -> None:
+    result = dreamtalk("doctor")
+    assert result.exit_code == 0
+    for word in ("Python", "espeak", "mediapipe", "GPU", "denoiser", "SyncNet"):
+        assert word in result.stdout

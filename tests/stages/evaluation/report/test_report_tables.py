@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stages.evaluation.report import claims, paper_tables
+from stages.evaluation.report.layouts import LAYOUTS, METRICS
+from stages.evaluation.report.results import Results
+from stages.evaluation.report.statistics import estimate
+
+ESTIMATE = partial(estimate, resamples=50, seed=0)
+
+
+@pytest.fixture(scope="module")
+def per_clip(finished_run: Path) -> dict[str, pd.DataFrame]:
+    return Results(finished_run).per_clip
+
+
+def build(name: str, per_clip: dict[str, pd.DataFrame], reasons: dict[str, str] | None = None) -> paper_tables.Table:
+    layout = next(layout for layout in LAYOUTS if layout.name == name)
+    return paper_tables.build(layout, per_clip, paper_tables.load_published().get(name, []), ESTIMATE, reasons or {})
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_the_numbers_are_the_means_of_the_parquet(layout, per_clip, finished_run: Path) -> None:
+    table = paper_tables.frame(build(layout.name, per_clip))
+    ours = table[table["source"] == "this run"].set_index("method") if len(table) else table
+    for variant, label in layout.rows.items():
+        scores = pd.read_parquet(finished_run / "evaluation" / variant / "per_clip.parquet")
+        for column in layout.columns:
+            if column in scores:
+                assert ours.loc[label, column] == pytest.approx(scores[column].mean() * METRICS[column].scale)
+                assert ours.loc[label, f"{column}_n"] == scores[column].notna().sum()
+                assert ours.loc[label, f"{column}_low"] <= ours.loc[label, column] <= ours.loc[label, f"{column}_high"]
+
+
+def test_published_numbers_name_known_tables_and_metrics() -> None:
+    published = paper_tables.load_published()
+    published.pop("source")
+    columns = {layout.name: layout.columns for layout in LAYOUTS}
+    for name, rows in published.items():
+        for row in rows:
+            assert set(row) - {"method", "corpus"} <= set(columns[name]), row
+
+
+def test_published_numbers_stay_apart(per_clip) -> None:
+    table = build("table_1", per_clip)
+    assert table.published[0].label == "DreamTalk · MEAD"
+    assert all(
+        cell is None or (cell.estimate is None and not cell.best) for row in table.published for cell in row.cells
+    )
+    sync = [metric.column for metric in table.columns].index("sync_conf")
+    assert all(row.cells[sync] is None for row in table.ours)  # the corpus judge never stands in the published column
+
+
+def test_the_best_method_is_marked_and_references_do_not_compete(per_clip) -> None:
+    table = build("table_1", per_clip)
+    f_lmd = [metric.column for metric in table.columns].index("f_lmd")
+    assert [row.label for row in table.ours if row.cells[f_lmd].best] == ["Full"]
+    least = min(table.ours, key=lambda row: row.cells[f_lmd].mean)
+    assert least.reference and not least.cells[f_lmd].best
+
+
+def test_values_that_print_alike_are_equally_good() -> None:
+    scores = {
+        name: pd.DataFrame({"scd": [value]}, index=["a"])
+        for name, value in (("predicted_full", 0.30001), ("predicted_regression", 0.30002))
+    }
+    table = build("table_5", scores)
+    assert all(row.cells[0].best for row in table.ours)
+
+
+def test_the_full_model_is_tested_against_each_ablation_and_not_against_itself(per_clip) -> None:
+    rows = {row.label: row for row in build("table_4", per_clip).ours}
+    assert all(cell is None or cell.p is None for cell in rows["Full"].cells)
+    assert all(cell is None or cell.p < 0.05 for cell in rows["w/o lip expert"].cells[:3])
+
+
+def test_missing_results_are_told_in_words(per_clip) -> None:
+    partly = {name: frame for name, frame in per_clip.items() if name != "full_pirenderer"}
+    absent = " ".join(build("table_1", partly, {"sync_conf": "no weights were given"}).absent)
+    assert "Full, PIRenderer" in absent and "Sync (no weights were given)" in absent
+    csim = build("table_2", per_clip)
+    assert not csim.ours and "CSIM" in csim.absent[0]
+
+
+def test_a_run_without_results_makes_tables_of_published_numbers_only() -> None:
+    for layout in LAYOUTS:
+        table = build(layout.name, {})
+        assert not table.ours and table.absent
+        assert len(paper_tables.frame(table)) == len(table.published)
+
+
+def test_tex_is_a_tabular_with_the_best_bold(per_clip) -> None:
+    tex = paper_tables.to_tex(build("table_1", per_clip))
+    assert tex.count(r"\begin{tabular}") == 1 and r"SA (\%)" in tex
+    full = next(line for line in tex.splitlines() if line.startswith("Full &"))
+    assert re.search(r"\\mathbf\{[\d.]+\} \\pm", full)
+    columns = tex.splitlines()[0].count("c")
+    assert full.count("&") == tex.splitlines()[2].count("&") == columns - 1  # one c is that of \begin's "lc..." itself
+
+
+def test_claims_hold_only_with_significance(per_clip) -> None:
+    claim = next(c for c in claims.CLAIMS if c.worse == "no_lip_expert" and c.metrics == ("m_lmd",))
+    assert claims.check(claim, per_clip).verdict == "holds"
+    swapped = {**per_clip, "full": per_clip["no_lip_expert"], "no_lip_expert": per_clip["full"]}
+    assert claims.check(claim, swapped).verdict == "does not hold"
+    assert claims.check(claim, {**per_clip, "no_lip_expert": per_clip["full"]}).verdict == "undecided"
+    assert claims.check(claim, {}).verdict == "not measured"
+
+
+def test_a_claim_falls_back_to_the_judge_that_was_asked(per_clip) -> None:
+    claim = next(c for c in claims.CLAIMS if c.metrics == ("sync_conf", "sync_conf_corpus"))
+    assert claims.check(claim, per_clip).compared.startswith("Sync, corpus judge")
