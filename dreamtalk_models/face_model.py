@@ -29,11 +29,11 @@ class FaceModel:
         mean: (V, 3) mean neutral face.
         identity_basis: (V*3, I); coefficients have unit standard deviation over speakers. Columns that the corpus
             had too few speakers to fill are zero, and so are their coefficients.
-        expression_basis: (V*3, D), ordered by variance; columns are orthogonal and of equal length under
-            `vertex_weights`.
+        expression_basis: (V*3, D), ordered by variance; columns are orthogonal under `vertex_weights`, and zero beyond
+            what the corpus had meshes to fill.
         expression_std: (D,) standard deviation (about zero, the neutral face) of each coefficient over the training
-            corpus; their median is about 0.19, as in the published data, so that the diffusion's noise schedule
-            means the same.
+            corpus, zero for zero columns; their median is about 0.19, as in the published data, so that the
+            diffusion's noise schedule means the same.
         vertex_weights: (V,) weight of each vertex in the sums of squares that the bases were learned with and that
             fitting minimises; lips and eyelids weigh more than the forehead.
         triangles: (F, 3) int64.

@@ -152,11 +152,28 @@ def evaluate(
     for folder in (truth, *methods.values()):
         if not folder.is_dir():
             fail(f"{folder}: no such folder")
+        if not any(folder.glob("*.mp4")):
+            fail(f"{folder} holds no video (*.mp4)")
     with user_errors():
+        from stages.evaluation.inputs import check_output
+
+        check_output(out / "metrics.csv", (".csv",))
         from stages.evaluation.compare import compare
 
-        compare(truth, methods, out)
+        compare(truth, methods, out, _rulers())
         print(f"{out}: metrics.csv, summary.json")
+
+
+def _rulers():
+    """The repository's settings of scoring, without the judge that is not trained yet."""
+    from dataclasses import replace
+
+    from stages import params
+    from stages.evaluation.evaluate import rulers_of
+
+    root = repository()
+    rulers = rulers_of(params.load(root / params.PARAMS_FILE).evaluate, root / "models")
+    return rulers if rulers.corpus_syncnet.is_file() else replace(rulers, corpus_syncnet=None)
 
 
 def _named_folder(text: str) -> tuple[str, Path]:

@@ -140,19 +140,32 @@ def _processors() -> Finding:
 
 
 def _judges(root: Path) -> Iterator[Finding]:
-    syncnet = root / "models/published/syncnet_v2.model"
-    if syncnet.is_file():
-        yield Finding("SyncNet (published)", "ok", str(syncnet.relative_to(root)))
-    else:
-        yield Finding(
+    """Judges that nothing here may be trained against, and whose weights only their authors give."""
+    from stages import params
+
+    try:
+        given = params.load(root / params.PARAMS_FILE).evaluate
+    except params.ParamsError as error:
+        yield Finding("params.yaml", "missing", str(error))
+        return
+    for name, key, path, how in (
+        (
             "SyncNet (published)",
-            "optional",
-            f"for sync scores that compare with papers: put syncnet_v2.model of joonson/syncnet_python at "
-            f"{syncnet.relative_to(root)}; until then the corpus' own judge gives sync_conf_corpus",
-        )
-    if _version("insightface"):
-        yield Finding("ArcFace", "ok", f"insightface {_version('insightface')}")
-    else:
-        yield Finding(
-            "ArcFace", "optional", "for CSIM: `pip install insightface` (its models are for non-commercial research)"
-        )
+            "syncnet_weights",
+            given.syncnet_weights,
+            "the sync scores of papers: download syncnet_v2.model of joonson/syncnet_python; "
+            "without it the corpus' own judge gives sync_conf_corpus",
+        ),
+        (
+            "ArcFace",
+            "arcface_onnx",
+            given.arcface_onnx,
+            "CSIM: an ArcFace network as ONNX, for example w600k_r50.onnx of insightface (non-commercial research)",
+        ),
+    ):
+        if path and (root / path).is_file():
+            yield Finding(name, "ok", str(path))
+        elif path:
+            yield Finding(name, "missing", f"evaluate.{key} in params.yaml names {path}, which does not exist")
+        else:
+            yield Finding(name, "optional", f"for {how}; then set evaluate.{key} to the file")

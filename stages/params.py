@@ -174,6 +174,7 @@ class SyncNet(Training):
     width: Positive
     size: Count
     clips: Count
+    windows_per_clip: Count
     temperature: Positive
 
 

@@ -102,9 +102,9 @@ def draw_lashes(picture: np.ndarray, source: np.ndarray, moved: np.ndarray, colo
     if part.size == 0:
         return
     ink = np.zeros(part.shape[:2], np.uint8)
-    thickness = max(1, round(0.09 * float(np.linalg.norm(moved[8] - moved[0]))))
+    thickness = max(1, round(0.06 * float(np.linalg.norm(moved[8] - moved[0]))))
     cv2.polylines(ink, [np.rint((line - low) * 16).astype(np.int32)], False, 255, thickness, cv2.LINE_AA, 4)
-    alpha = (ink / 255.0 * 0.8 * min((shut - _LASHES_FROM) / 0.3, 1.0))[..., None]
+    alpha = (ink / 255.0 * 0.75 * min((shut - _LASHES_FROM) / 0.3, 1.0))[..., None]
     part[:] = part + alpha * (colour - part)
 
 

@@ -28,6 +28,7 @@ from stages.corpus.faces import box, edge
 from stages.corpus.takes import Take, TakeFinder, shrunk
 from stages.files import fresh_dir, sha256
 from stages.params import Crop
+from stages.program import one_line_errors
 
 RAW, CLIPS, LANDMARKS = Path("data/raw"), Path("data/clips"), Path("data/landmarks")
 UNIT = 8  # items in one piece of work: what a killed run loses, and what a small corpus is spread by
@@ -212,15 +213,13 @@ def crop_all(sources: pd.DataFrame, raw_dir: Path, crop: Crop) -> list[Path]:
     return folders
 
 
+@one_line_errors("crop", Reject)
 def main() -> None:
     params = parameters.load()
     sources = tables.read(RAW / "sources.parquet")
     with tracking.stage_run("crop", params, ["crop"]) as run:
         folders = crop_all(sources, RAW, params.crop)
-        try:
-            counts = assemble(folders, sources, CLIPS, LANDMARKS, params.crop.shard_clips)
-        except Reject as reject:
-            raise SystemExit(f"crop: {reject}") from None
+        counts = assemble(folders, sources, CLIPS, LANDMARKS, params.crop.shard_clips)
         clips, quarantine = tables.read(CLIPS / "clips.parquet"), tables.read(CLIPS / "quarantine.parquet")
         print(f"crop: {len(clips)} clips of {counts['items']} items; {_summary(quarantine.to_dict('records'))}")
         run.summary(counts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ from stages import tables, tracking
 from stages.corpus.sources import SourceError, demo, folder
 from stages.files import fresh_dir
 from stages.params import Params
+from stages.program import one_line_errors
 
 RAW = Path("data/raw")
 SOURCES = {"demo": demo.items, "folder": folder.items}
@@ -30,14 +30,11 @@ def ingest(params: Params, raw_dir: Path) -> pd.DataFrame:
     return table
 
 
+@one_line_errors("ingest", SourceError)
 def main() -> None:
     params = parameters.load()
     with tracking.stage_run("ingest", params, ["ingest"]) as run:
-        try:
-            table = ingest(params, RAW)
-        except SourceError as error:
-            print(f"ingest: {error}", file=sys.stderr)
-            raise SystemExit(2) from None
+        table = ingest(params, RAW)
         failed = table[table["status"] == "failed"]
         for row in failed.itertuples():
             print(f"ingest: {row.origin!r} {row.reason}", flush=True)

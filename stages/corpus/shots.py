@@ -22,10 +22,11 @@ class ShotDetector:
 
     def is_cut(self, rgb: np.ndarray) -> bool:
         """Does a new shot begin with this frame? All frames must be of one size."""
-        now = thumbnail(rgb)
-        score = 0.0 if self._before is None else content_change(self._before, now)
+        before, self._before = self._before, thumbnail(rgb)
+        if before is None:
+            return False
+        score = content_change(before, self._before)
         usual = float(np.mean(self._scores)) if self._scores else 0.0
-        self._before = now
         self._scores.append(score)
         return score > max(self._threshold, RATIO * usual)
 

@@ -10,6 +10,7 @@ import pandas as pd
 from stages import params as parameters
 from stages import tables, tracking
 from stages.params import Split
+from stages.program import one_line_errors
 
 CLIPS, SPLIT = Path("data/clips/clips.parquet"), Path("data/split.parquet")
 
@@ -18,8 +19,9 @@ def split(clips: pd.DataFrame, settings: Split, seed: int) -> tuple[pd.DataFrame
     """Assign every clip.
 
     Speakers are drawn for test and val; the rest train. Of a test speaker's clips, `test_clips_per_style` of each
-    style group are "test", at least one in all; the others are "judge". A corpus with too few speakers gives up val
-    speakers first, then test speakers, so that one is left to train on. One speaker alone is split by clip.
+    style group are "test", at least one in all; the others are "judge". A corpus with too few speakers gives up some
+    of both, the last val speaker before the last test speaker, so that one is left to train on. One speaker alone is
+    split by clip, without val.
 
     Returns:
         The table (tables.SPLIT), and warnings where the corpus was too small for what `settings` ask.
@@ -45,8 +47,9 @@ def style(speaker: str, emotion: str | None, level: int | None) -> str:
 def _by_speaker(
     table: pd.DataFrame, speakers: list[str], settings: Split, rng: np.random.Generator
 ) -> tuple[pd.Series, list[str]]:
-    tests = min(settings.test_speakers, len(speakers) - 1)
-    vals = min(settings.val_speakers, len(speakers) - 1 - tests)
+    tests, vals = settings.test_speakers, settings.val_speakers
+    while tests + vals > len(speakers) - 1:
+        tests, vals = (tests - 1, vals) if tests > vals else (tests, vals - 1)
     role = dict.fromkeys(speakers, "train") | dict.fromkeys(speakers[:tests], "judge")
     role |= dict.fromkeys(speakers[tests : tests + vals], "val")
     result = table["speaker"].map(role)
@@ -128,6 +131,7 @@ def _last_other(values: np.ndarray) -> np.ndarray:
     return result
 
 
+@one_line_errors("split")
 def main() -> None:
     params = parameters.load()
     clips = tables.read(CLIPS)

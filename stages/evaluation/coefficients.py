@@ -9,6 +9,7 @@ that the numbers belong to, with its dimensions. ``.parquet``: one row a frame, 
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.io
+from scipy.io.matlab import MatReadError
 
 from stages.evaluation.inputs import InputError, check_input
 from stages.evaluation.motion import Pose
@@ -66,7 +68,7 @@ def read(path: Path) -> Coefficients:
         return (_read_mat if path.suffix.lower() == ".mat" else _read_parquet)(path)
     except KeyError as error:
         raise InputError(f"{path} has no {error}: is it a file of coefficients, as `dreamtalk fit` writes?") from error
-    except (ValueError, TypeError, OSError, NotImplementedError, pa.ArrowInvalid) as error:
+    except (ValueError, TypeError, OSError, NotImplementedError, MatReadError, zlib.error, pa.ArrowInvalid) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as coefficients: {error}") from error

@@ -73,7 +73,7 @@ def score_clip(job: tuple[Path, Mapping[str, Path]], settings: Settings) -> list
     rows = []
     for name, video_path in videos.items():
         video, own_obstacle = scoring.read_video(video_path, settings.size)
-        notes = [*([f"of the truth {obstacle}"] if obstacle else []), *([own_obstacle] if own_obstacle else [])]
+        notes = [*([f"truth: {obstacle}"] if obstacle else []), *([own_obstacle] if own_obstacle else [])]
         values = {}
         if len(real.frames) and len(video.frames):
             sound = (_sound(video_path) or _sound(path)) if judges.syncnets else None

@@ -158,7 +158,9 @@ def check_fit(denoiser: Denoiser, model: FaceModel, audio_dim: int, steps: int) 
             f"models/face_model and params.yaml now have {model.expression_dim} and {audio_dim}: run `dvc repro`"
         )
     if steps > denoiser.schedule.steps:
-        raise InputError(f"--steps {steps}: the denoiser was trained with {denoiser.schedule.steps}, take at most these")
+        raise InputError(
+            f"--steps {steps} is more than the {denoiser.schedule.steps} that the denoiser was trained with"
+        )
 
 
 def watermarked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

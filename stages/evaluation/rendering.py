@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stages.evaluation.motion import Motion
     from stages.evaluation.portrait import Portrait
 
+UPPER_INNER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415)  # from corner to corner of mediapipe's mesh, each
+LOWER_INNER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)  # point over that of the lower lip which it meets
 PIRENDERER_BATCH = 8  # frames; bounds memory, changes no result
 
 
@@ -40,7 +42,24 @@ def landmark_targets(model: FaceModel, portrait: Portrait, motion: Motion) -> np
     turn = rotation_matrix(angles) @ rotation_matrix(own_angles).mT
     scale = (translation[:, 2] - own_translation[2]).exp()[:, None, None]
     moved = model.project(identity, expression, angles, translation) + scale * (rest @ turn.mT)
-    return moved.numpy()
+    return uncrossed_lips(moved, rotation_matrix(angles)[:, :, 1]).numpy()
+
+
+def uncrossed_lips(landmarks: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+    """Landmarks (n, 468, 3) in which lips that had gone through each other touch.
+
+    A linear model adds an unseen face's rest to any expression, so nothing else keeps its lips apart.
+
+    Args:
+        down: (n, 3) unit vectors, from the head's top to its chin.
+    """
+    upper, lower = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP)
+    gap = ((landmarks[:, lower] - landmarks[:, upper]) * down[:, None]).sum(-1)
+    half = (-gap).clamp(min=0)[..., None] / 2 * down[:, None]
+    closed = landmarks.clone()
+    closed[:, upper] -= half
+    closed[:, lower] += half
+    return closed
 
 
 def driving(motion: Motion) -> np.ndarray:

@@ -89,7 +89,8 @@ def learn(meshes: Meshes, settings: params.FaceModelParams, triangles: list[tupl
     identity_std = coefficients(neutral - mean, identity, weights).square().mean(0).sqrt()
     expression = principal_components(deviation, weights, settings.expression_dim, count=len(deviation))
     unit_std = coefficients(deviation, expression, weights).square().mean(0).sqrt()
-    std = PUBLISHED_STD * (unit_std / unit_std.median()).sqrt()
+    used = unit_std > TINY * unit_std.max()
+    std = PUBLISHED_STD * (unit_std / unit_std[used].median()).sqrt() * used
     return FaceModel(
         mean=mean.float(),
         identity_basis=(identity * identity_std).float(),

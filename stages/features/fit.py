@@ -181,7 +181,9 @@ def overlay(model: FaceModel, clips: Clips, motion: columns.Columns, table: pd.D
         frame = int(fitted["fit_rmse_px"].argmax())
         axis.imshow(clips.frames(clip_id, [frame])[0])
         draw_mesh(axis, mesh_px(model, fitted)[frame], model.triangles.numpy(), "lime")
-        axis.set(title=f"{name}: {clip_id} #{frame}, {fitted['fit_rmse_px'][frame]:.2f} px", xticks=[], yticks=[])
+        title = f"{name}: {fitted['fit_rmse_px'][frame]:.2f} px\n{clip_id} #{frame}"
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(title, fontsize=8)
     figure.tight_layout()
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Sequences:
         self.width = arrays[0].shape[1]
         self._firsts = self.lengths.cumsum(0) - self.lengths
         rows = int(self.lengths.sum())
-        flat = _allocate(rows, self.width)
+        flat = allocate((rows, self.width), np.float32)
         for first, array in zip(self._firsts.tolist(), arrays, strict=True):
             flat[first : first + len(array)] = array
         self._flat = torch.from_numpy(flat)
@@ -101,18 +102,25 @@ class Corpus:
         rows = self.audio.gather(clips, 2 * starts - window, 2 * length - 1 + 2 * window)
         return rows.unfold(1, 2 * window + 1, 2).transpose(2, 3)
 
-    def style(self, clips: Tensor, shortest: int, longest: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """A random segment of each clip as its style reference (DreamTalk, section III-C).
-
-        Returns:
-            (B, longest, D) motion with zeros after its end, and (B, longest) mask, True = padding. Segments have
-            `shortest` to `longest` frames, or all frames of a clip that has fewer.
-        """
+    def segments(
+        self, clips: Tensor, shortest: int, longest: int, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Random starts and lengths (B,), in frames; all of a clip that has fewer than `shortest`."""
         frames = self.frames[clips]
         lengths = uniform(frames.clamp(max=shortest), frames.clamp(max=longest), generator)
-        starts = uniform(torch.zeros_like(clips), frames - lengths, generator)
-        mask = torch.arange(longest) >= lengths[:, None]
-        return self.expression.gather(clips, starts, longest).masked_fill(mask[..., None], 0), mask
+        return uniform(torch.zeros_like(clips), frames - lengths, generator), lengths
+
+    def motion(self, clips: Tensor, starts: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+        """Segments (B, longest, D), zeros after their end, and mask (B, longest), True = padding."""
+        return _masked(self.expression.gather(clips, starts, longest), lengths)
+
+    def style(self, clips: Tensor, shortest: int, longest: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """A random segment of each clip as its style reference, as :meth:`motion` (DreamTalk, section III-C)."""
+        return self.motion(clips, *self.segments(clips, shortest, longest, generator), longest)
+
+    def speech(self, clips: Tensor, starts: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+        """Sound of segments given in frames: (B, 2·longest, C), zeros after their end, and mask (B, 2·longest)."""
+        return _masked(self.audio.gather(clips, 2 * starts, 2 * longest), 2 * lengths)
 
     def other_of_speaker(self, clips: Tensor, generator: Generator) -> Tensor:
         """Another clip of the same speaker; the clip itself where the speaker has no other."""
@@ -158,6 +166,20 @@ def uniform(low: Tensor, high: Tensor, generator: Generator) -> Tensor:
     return low + (torch.rand(low.shape, generator=generator) * (high - low + 1)).long().clamp(max=high - low)
 
 
+def allocate(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
+    """An array to be filled: in memory, or, if larger than RESIDENT_BYTES, in a nameless file below .work/."""
+    if math.prod(shape) * np.dtype(kind).itemsize <= RESIDENT_BYTES:
+        return np.empty(shape, kind)
+    WORK.mkdir(exist_ok=True)
+    with tempfile.TemporaryFile(dir=WORK) as file:  # the map keeps the file alive
+        return np.memmap(file, kind, "w+", shape=shape)
+
+
+def _masked(values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    mask = torch.arange(values.shape[1]) >= lengths[:, None]
+    return values.masked_fill(mask[..., None], 0), mask
+
+
 def _rows(columns: Columns, clip_ids: pd.Series, folder: Path) -> list[dict[str, np.ndarray]]:
     missing = [clip_id for clip_id in clip_ids if clip_id not in columns]
     if missing:
@@ -165,9 +187,3 @@ def _rows(columns: Columns, clip_ids: pd.Series, folder: Path) -> list[dict[str,
     return [columns[clip_id] for clip_id in clip_ids]
 
 
-def _allocate(rows: int, width: int) -> np.ndarray:
-    if rows * width * 4 <= RESIDENT_BYTES:
-        return np.empty((rows, width), np.float32)
-    WORK.mkdir(exist_ok=True)
-    with tempfile.TemporaryFile(dir=WORK) as file:  # the map keeps the nameless file alive
-        return np.memmap(file, np.float32, "w+", shape=(rows, width))

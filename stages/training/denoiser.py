@@ -151,7 +151,8 @@ def mouth_errors(
     reference, mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
     strangers = corpus.other(clips, generator)
     elsewhere = corpus.starts(strangers, p.clip_frames, generator)
-    noise = torch.randn(len(clips), p.clip_frames, denoiser.motion_dim, generator=generator)
+    noise = torch.randn(len(clips), 1, denoiser.motion_dim, generator=generator)  # one for all frames of a clip
+    noise = noise.expand(-1, p.clip_frames, -1)
     style = {"style": reference, "style_mask": mask}
 
     def sampled(sound_clips: Tensor, sound_starts: Tensor) -> Tensor:
@@ -209,9 +210,10 @@ def main() -> None:
         face = face_model()
         guide = load_guide(arguments.lip_expert, experts, face)
         torch.manual_seed(s.params.seed)
-        denoiser = s.train(
-            network(face, corpora["train"], p), task(corpora["train"], corpora["val"], guide, p), p, ema=p.ema
-        )
+        denoiser = network(face, corpora["train"], p)
+        work = task(corpora["train"], corpora["val"], guide, p)
+        denoiser = s.train(denoiser, work, steps=p.steps, learning_rate=p.learning_rate, ema=p.ema)
+        s.save(denoiser)
         mean = corpora["train"].expression.mean()
         for name in ("val", "test"):
             errors = mouth_errors(denoiser, corpora[name], mean, face, p)

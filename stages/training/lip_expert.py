@@ -274,7 +274,9 @@ def main() -> None:
         face = face_model()
         torch.manual_seed(s.params.seed)
         expert = network(variant, face, corpora["train"], p)
-        expert = s.train(expert, task(corpora["train"], corpora["val"], face, p), p)
+        work = task(corpora["train"], corpora["val"], face, p)
+        expert = s.train(expert, work, steps=p.steps, learning_rate=p.learning_rate)
+        s.save(expert)
         report(s, expert, face, {name: corpora[name] for name in ("val", "test")}, p)
 
 

@@ -45,8 +45,8 @@ class Task:
         batch: training examples on the CPU, all chance taken from the generator. Called from a worker thread, one
             step ahead.
         loss: scalar to minimise and what else is worth a curve, from (network, batch on the device, generator).
-        validate: final-looking numbers of the network in eval mode, without gradients; the weights with the least
-            "loss" are the ones kept.
+        validate: numbers of the network in eval mode, without gradients. The weights with the least "loss" are kept;
+            where there is no "loss", the last ones.
     """
 
     batch: Callable[[Generator], Batch]
@@ -83,7 +83,7 @@ def train(
         ema: decay of the running mean of the weights, which is what is validated and kept; 0 keeps the weights.
 
     Returns:
-        The network with the weights of the best validation, in eval mode, on :func:`device`.
+        The network with the weights to keep, in eval mode, on :func:`device`.
 
     Raises:
         FloatingPointError: the loss is not finite; names the step.
@@ -130,7 +130,7 @@ def train(
                 with torch.no_grad():
                     found = task.validate(judged)
                 values |= {f"val/{name}": value for name, value in found.items()}
-                state.keep_best(judged, found["loss"])
+                state.keep_best(judged, found.get("loss", -step))
             log(step, values)
             state.history.append((step, values))
             if validate or time.monotonic() - saved > SAVE_EVERY_S:

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from torch import nn
 
 from dreamtalk_models import checkpoints
 from dreamtalk_models.face_model import FaceModel
 from stages import tables, tracking
 from stages.files import fresh_dir
-from stages.params import Params, ParamsError, Training, load
+from stages.params import Params, ParamsError, load
 from stages.training import loop
 from stages.training.data import DataError
 
@@ -42,24 +43,37 @@ class Session:
     work: Path
     label: str
 
-    def train(self, network: nn.Module, task: loop.Task, section: Training, ema: float = 0.0) -> nn.Module:
-        """Train as the parameters say, keep the curves with the run and the weights in `out`."""
-        trained = loop.train(
+    def train(
+        self,
+        network: nn.Module,
+        task: loop.Task,
+        *,
+        steps: int,
+        learning_rate: float,
+        ema: float = 0.0,
+        part: str = "",
+        steps_before: int = 0,
+    ) -> nn.Module:
+        """Train as the parameters say; the curves go to the run.
+
+        Args:
+            part: names one of several trainings of a stage; steps_before: how many steps the ones before it took.
+        """
+        return loop.train(
             network,
             task,
             self.params.training,
-            steps=section.steps,
-            learning_rate=section.learning_rate,
+            steps=steps,
+            learning_rate=learning_rate,
             seed=self.params.seed,
-            work=self.work,
-            log=self.run.log,
-            label=self.label,
+            work=self.work / part,
+            log=lambda step, values: self.run.log(steps_before + step, values),
+            label=f"{self.label} {part}".strip(),
             ema=ema,
         )
-        self.save(trained)
-        return trained
 
     def save(self, network: nn.Module) -> None:
+        """Write the stage's weights."""
         checkpoints.save(network, self.out / WEIGHTS, stage=self.label)
 
 
@@ -91,7 +105,7 @@ def session(stage: str, section: str, variant: str | None = None, inputs: tuple[
         sys.exit(2)
 
 
-def read_split(run: tracking.StageRun):
+def read_split(run: tracking.StageRun) -> pd.DataFrame:
     """split.parquet, declared as the run's data set."""
     split = tables.read(SPLIT)
     run.dataset("split", split, SPLIT)

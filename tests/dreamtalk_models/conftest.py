@@ -16,8 +16,13 @@ from tests.dreamtalk_models.helpers import SMALL
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> None:
+def seeded() -> Iterator[None]:
+    """Same weights each time; one thread, since several only wait for each other on networks this small."""
+    threads = torch.get_num_threads()
     torch.manual_seed(0)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -114,7 +114,5 @@ def test_lower_face_is_what_moves_the_mouth(face_model: FaceModel) -> None:
     arrays = {name: getattr(face_model, name) for name in ("mean", "identity_basis", "vertex_weights", "triangles")}
     model = FaceModel(**arrays, expression_basis=basis.flatten(0, 1), expression_std=torch.ones(4))
     assert lower_face(model) == [0, 3]
-    mouth_only = FaceModel(
-        **arrays, expression_basis=basis.flatten(0, 1)[:, [0, 3]], expression_std=torch.ones(2)
-    )
+    mouth_only = FaceModel(**arrays, expression_basis=basis.flatten(0, 1)[:, [0, 3]], expression_std=torch.ones(2))
     assert len(lower_face(mouth_only)) == 1

@@ -68,9 +68,7 @@ def test_smoothing_calms_the_face_and_spares_a_blink(model: FaceModel) -> None:
     basis[torch.cat([model.sets["left_eye"], model.sets["right_eye"]]), 1, 0] = 0.3
     basis[model.sets["brows"], 1, 1] = 0.3
     basis[model.sets["stable"]] = 0
-    arrays = {
-        name: getattr(model, name) for name in ("mean", "identity_basis", "vertex_weights", "triangles")
-    }
+    arrays = {name: getattr(model, name) for name in ("mean", "identity_basis", "vertex_weights", "triangles")}
     two = FaceModel(**arrays, expression_basis=basis.flatten(0, 1), expression_std=torch.ones(2))
     expression = torch.zeros(21, 2)
     expression[10] = 1.0

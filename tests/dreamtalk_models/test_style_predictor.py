@@ -38,7 +38,8 @@ def test_audio_tokens_are_bounded_means_of_equal_spans(rows):
     tokens, mask = predictor._audio_tokens(audio, None)
     used = (~mask).sum()
     assert used == min(-(-rows // 4), 6)
-    assert tokens[0, 0, 0] == audio[0, : max(4, -(-rows // 6)), 0].mean() or rows % 6
+    first = audio[0, : -(-max(rows, 24) // 6), 0]
+    assert tokens[0, 0, 0] == first.mean()
     assert (tokens[0, :used, 0].diff() > 0).all()
 
 
@@ -65,7 +66,7 @@ def test_learns_codes_and_samples_them(inputs, variant):
         s_t = q_sample(x0, t, torch.randn(2, 4), predictor.schedule)
         return (predictor(s_t, t, **inputs) - x0).square().mean()
 
-    overfit(predictor, loss, steps=250)
+    overfit(predictor, loss, steps=120)
     assert [name for name in without_gradient(predictor) if "score.2.bias" not in name] == []
     drawn = sample_style(predictor.eval(), **inputs, steps=5)
     torch.testing.assert_close(drawn, codes, rtol=0, atol=0.05)

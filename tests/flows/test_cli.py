@@ -189,7 +189,20 @@ def test_wrong_use_is_told_in_one_line(here: Path, tmp_path: Path) -> None:
     says(generate(tmp_path / "out.mp4", "--renderer", "oil"), "--renderer")
     says(generate(tmp_path / "out.mp4", "--steps", 0), "--steps")
     says(dreamtalk("evaluate", "--truth", here, "--method", "ours", "-o", tmp_path), "--method ours", "NAME=DIR")
-    says(dreamtalk("evaluate", "--truth", here, "--method", "ours=absent", "-o", tmp_path), "absent")
+    says(dreamtalk("evaluate", "--truth", "absent", "--method", "ours=.", "-o", tmp_path), "absent: no such folder")
+
+
+def test_evaluate_writes_the_table_and_the_summary(here: Path, tmp_path: Path) -> None:
+    picture, _ = talking.face()
+    for folder in ("truth", "ours"):
+        (tmp_path / folder).mkdir()
+        write_mp4(tmp_path / folder / "a.mp4", [picture] * 6, 25)
+    result = dreamtalk("evaluate", "--truth", tmp_path / "truth", "--method", f"x={tmp_path / 'ours'}", "-o", tmp_path)
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[1].startswith("x,a,")
+    assert (tmp_path / "summary.json").exists()
+    (tmp_path / "empty").mkdir()
+    says(dreamtalk("evaluate", "--truth", tmp_path / "empty", "--method", "x=.", "-o", tmp_path), "empty", "no video")
 
 
 def test_doctor_finds_what_is_there(here: Path) -> None:

@@ -57,8 +57,8 @@ def project(
     angles: np.ndarray | None = None,
     shift: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Frame positions and depth (n, 468, 3) px of face shapes (n, 468, 3): turned about the top of the neck, shifted, in
-    weak perspective.
+    """Frame positions and depth (n, 468, 3) px of face shapes (n, 468, 3): turned about the top of the
+    neck, shifted, in weak perspective.
 
     angles: (n, 3) pitch, yaw, roll in radians; shift: (n, 2); placement: (3,) x, y and scale of the head.
     """
@@ -129,9 +129,8 @@ def recolour(photo: Photograph, speaker: Speaker) -> np.ndarray:
     hair = np.clip(_soft(cv2.dilate(_filled(_HAIR, shape), rim) * (1 - plain), 0.8) - skin, 0, 1)
     backdrop = np.clip(_soft(cv2.dilate(plain, rim), 0.8) - skin - hair, 0, 1)
     skin *= 1 - _soft(eyes | mouth, 0.8)
-    beard = skin * _soft(
-        np.clip(_filled(points[list(_BEARD)], shape) - _filled(points[list(OUTER_LIPS)], shape), 0, 1), 3
-    )
+    chin = _soft(_filled(points[list(_BEARD)], shape), 5.0)
+    beard = skin * chin * (1 - _soft(_filled(points[list(OUTER_LIPS)], shape), 1.0))
     brows = skin * _soft(np.maximum(*(_filled(points[list(brow)], shape) for brow in (_RIGHT_BROW, _LEFT_BROW))), 1.0)
     for mask, (gain, a, b) in ((skin, speaker.skin), (hair, speaker.hair), (backdrop, speaker.backdrop)):
         lab[..., 0] *= 1 + mask * (gain - 1)
@@ -140,7 +139,7 @@ def recolour(photo: Photograph, speaker: Speaker) -> np.ndarray:
     lips = skin * _soft(np.clip(_filled(points[list(OUTER_LIPS)], shape) - mouth.astype(np.int16), 0, 1), 0.8)
     lab[..., 0] *= 1 - 0.14 * lips
     lab[..., 1] += speaker.lips * lips
-    lab[..., 0] *= 1 - 0.3 * speaker.stubble * beard
+    lab[..., 0] *= 1 - 0.24 * speaker.stubble * beard
     lab[..., 0] *= 1 - 0.75 * speaker.brows * brows
     # No teeth may shine through where the lips of the portrait meet.
     inside = _soft(cv2.dilate(mouth, np.ones((3, 3), np.uint8)), 0.6)[..., None]

@@ -66,7 +66,7 @@ def prosody_of(speaker: Speaker, clip: Clip) -> Prosody:
         rate=round(speaker.rate * table.rate**shown),
         pitch=round(np.clip(speaker.pitch + table.pitch * shown, 0, 99)),
         pitch_range=round(np.clip(speaker.pitch_range + table.pitch_range * shown, 2, 99)),
-        volume=round(np.clip(70 * table.volume**shown, 10, 130)),
+        volume=round(np.clip(50 * table.volume**shown, 10, 100)),
     )
 
 

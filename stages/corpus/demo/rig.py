@@ -41,8 +41,8 @@ FIELDS: dict[str, tuple[Handle, ...]] = {
     "lower_lip_tuck": ((84, (0.0, -0.06, 0.06), 0.14, "lower"),),
     "lip_press": ((37, (0.0, 0.03, 0.03), 0.10, "upper"), (84, (0.0, -0.035, 0.03), 0.11, "lower")),
     "chin_raise": ((175, (0.0, -0.06, -0.03), 0.22, "lower"), (17, (0.0, -0.045, -0.03), 0.16, "all")),
-    "brow_raise_inner": ((55, (0.0, -0.13, 0.0), 0.15, "all"), (107, (0.0, -0.10, 0.0), 0.15, "all")),
-    "brow_raise_outer": ((70, (0.0, -0.12, 0.0), 0.17, "all"), (105, (0.0, -0.11, 0.0), 0.15, "all")),
+    "brow_raise_inner": ((55, (0.0, -0.10, 0.0), 0.15, "all"), (107, (0.0, -0.05, 0.0), 0.15, "all")),
+    "brow_raise_outer": ((70, (0.0, -0.09, 0.0), 0.17, "all"), (105, (0.0, -0.05, 0.0), 0.15, "all")),
     "brow_furrow": ((55, (0.06, 0.085, -0.01), 0.15, "all"), (65, (0.02, 0.05, 0.0), 0.15, "all")),
     "eye_widen": ((159, (0.0, -0.055, 0.0), 0.085, "all"), (145, (0.0, 0.018, 0.0), 0.06, "all")),
     "eye_squint": ((145, (0.0, -0.04, 0.0), 0.09, "all"), (159, (0.0, 0.03, 0.0), 0.08, "all")),
@@ -213,7 +213,7 @@ def build_rig(photo: Photograph, shape: np.ndarray) -> Rig:
     reference = neutral_shape(photo)
     jaw = below[:, None] * np.array(JAW_DROP)
     fields = [jaw] + [handle_field(reference, photo.mirror, handles, below) for handles in FIELDS.values()]
-    hairline = np.clip((reference[:, 1] - reference[10, 1]) / 0.2, 0, 1)[:, None]
+    hairline = np.clip((reference[:, 1] - reference[10, 1]) / 0.3, 0, 1)[:, None]
     under = _below_the_eye(reference)
     lids = tuple(make_seam(reference, ring, _LID_REACH, under, 0.9) for ring in (RIGHT_EYE, LEFT_EYE))
     return Rig(shape, np.stack(fields) * hairline, _lips(photo, below), lids)

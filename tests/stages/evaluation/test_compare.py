@@ -83,6 +83,16 @@ def test_bad_folders_are_named(truth: Path, tmp_path: Path):
         compare(tmp_path / "empty", {"x": truth}, tmp_path / "out", SETTINGS)
 
 
+def test_a_damaged_truth_costs_its_own_clip_only(truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DREAMTALK_WORKERS", "1")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(truth, damaged)
+    (damaged / "a.mp4").write_bytes(b"")
+    table = compare(damaged, {"x": truth}, tmp_path / "out", SETTINGS, resamples=5).set_index("clip_id")
+    assert table.loc["a", "reason"] == "truth: the video is empty (zero bytes)" and np.isnan(table.loc["a", "ssim"])
+    assert table.loc["b", "reason"] == "" and table.loc["b", "ssim"] > 0.9999
+
+
 @pytest.mark.slow
 def test_worker_processes_change_nothing(result, truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DREAMTALK_WORKERS", "2")

@@ -59,8 +59,11 @@ def settings(root: Path) -> params.Params:
         }
     )
     lip_expert = settings.lip_expert.model_copy(update={"clip_frames": 5, "style_frames": 16, "style_frames_min": 8})
+    evaluate = settings.evaluate.model_copy(update={"bootstrap": 50})
     generate = settings.generate.model_copy(update={"steps": 2})
-    return settings.model_copy(update={"report": report, "lip_expert": lip_expert, "generate": generate})
+    return settings.model_copy(
+        update={"report": report, "lip_expert": lip_expert, "generate": generate, "evaluate": evaluate}
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,93 @@
+"""Frames at a constant rate and sound on the same clock, whatever the file is like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_videos import RATE, turn, write_times
+
+from stages.corpus.decode import MediaError, frames, probe, read_audio, read_video
+from stages.corpus.encode import write_mp4
+
+SHADE = 200  # grey level = SHADE * time in s
+
+
+def shades(times_ms):
+    return [np.full((32, 48, 3), round(SHADE * t / 1000), np.uint8) for t in times_ms]
+
+
+def clock_error(video: np.ndarray, fps: int) -> float:
+    """Largest difference, in s, between when a frame is shown and when it was taken."""
+    return float(np.abs(video.mean(axis=(1, 2, 3)) / SHADE - np.arange(len(video)) / fps).max())
+
+
+@pytest.mark.parametrize("rate", [8, 24, 30, 60])
+def test_any_rate_becomes_25_within_half_a_source_frame(tmp_path, rate):
+    times = [round(1000 * i / rate) for i in range(rate)]
+    write_times(tmp_path / "x.mp4", shades(times), times)
+    video = read_video(tmp_path / "x.mp4", 25)
+    assert abs(len(video) - 25) <= 25 / rate + 1
+    assert clock_error(video, 25) <= 0.5 / rate + 0.012  # the latter: rounding of shades and of the clock
+
+
+def test_variable_rate_keeps_the_clock(tmp_path):
+    rng = np.random.default_rng(0)
+    times = np.cumsum([0, *rng.integers(10, 90, 20)]).tolist()
+    write_times(tmp_path / "x.mp4", shades(times), times)
+    video = read_video(tmp_path / "x.mp4", 25)
+    assert clock_error(video, 25) <= 0.045 + 0.012
+    assert abs(len(video) / 25 - times[-1] / 1000) < 0.1
+
+
+def test_a_rotation_flag_is_honoured(tmp_path):
+    left_red = np.zeros((32, 48, 3), np.uint8)
+    left_red[:, :24, 0] = 255
+    path = tmp_path / "x.mp4"
+    write_mp4(path, [left_red] * 3, 25)
+    turn(path)
+    video = read_video(path, 25)
+    assert video.shape[1:] == (48, 32, 3)
+    assert video[0, :20, :, 0].mean() > 200 > 50 > video[0, 28:, :, 0].mean()  # clockwise: left is now at the top
+    assert (probe(path).width, probe(path).height) == (32, 48)
+
+
+def test_flash_and_click_stay_together(tmp_path):
+    """A frame of white and a burst of noise every 0.4 s, at 30 fps and 44.1 kHz, are found in the same 25 fps frame."""
+    rate, fps, seconds = 44100, 30, 4
+    marks = np.arange(0.4, seconds, 0.4)
+    pictures = np.zeros((fps * seconds, 32, 32, 3), np.uint8)
+    sound = np.zeros(rate * seconds, np.float32)
+    for mark in marks:
+        pictures[round(mark * fps)] = 255
+        sound[round(mark * rate) : round(mark * rate) + 400] = 0.5 * np.sin(np.arange(400))
+    write_mp4(tmp_path / "x.mp4", pictures, fps, sound, rate)
+    bright = [i / 25 for i, rgb in enumerate(frames(tmp_path / "x.mp4", 25)) if rgb.mean() > 128]
+    heard = read_audio(tmp_path / "x.mp4", RATE)
+    loud = np.flatnonzero(np.abs(heard) > 0.2) / RATE
+    clicks = loud[np.diff(loud, prepend=-1) > 0.1]
+    assert len(clicks) == len(marks)
+    assert all(min(abs(np.array(bright) - click)) < 1 / 25 for click in clicks)
+    assert np.abs(clicks - marks).max() < 0.005
+    assert abs(len(heard) / RATE - seconds) < 0.04
+
+
+def test_no_sound(tmp_path):
+    write_mp4(tmp_path / "x.mp4", np.zeros((3, 32, 32, 3), np.uint8), 25)
+    with pytest.raises(MediaError, match="no sound"):
+        read_audio(tmp_path / "x.mp4", RATE)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "zero bytes"), (b"not a video" * 99, "cannot be read")])
+def test_what_is_no_video_says_so(tmp_path, content, reason):
+    (tmp_path / "x.mp4").write_bytes(content)
+    with pytest.raises(MediaError, match=reason):
+        probe(tmp_path / "x.mp4")
+
+
+def test_a_file_that_was_cut_off_is_not_taken_for_a_short_one(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "x.mp4"
+    write_mp4(path, rng.integers(0, 255, (50, 64, 64, 3), np.uint8), 25)  # its index stands at the front
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MediaError, match=r"cut off|cannot be read"):
+        read_video(path, 25)

@@ -1,0 +1,61 @@
+"""Frames, sounds and odd files for the corpus tests."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from stages import tables
+
+RATE = 16000
+
+
+def nod(face: np.ndarray, count: int) -> list[np.ndarray]:
+    """The face, moving a little."""
+    shifts = [4 * np.sin(i / 5) for i in range(count)]
+    size = face.shape[1], face.shape[0]
+    return [
+        cv2.warpAffine(face, np.float32([[1, 0, s], [0, 1, s / 2]]), size, borderMode=cv2.BORDER_REPLICATE)
+        for s in shifts
+    ]
+
+
+def hum(seconds: float) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * 220 * np.arange(round(seconds * RATE)) / RATE)).astype(np.float32)
+
+
+def write_times(path: Path, frames: Iterable[np.ndarray], times_ms: Iterable[int]) -> None:
+    """A video whose frames stand at any times."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1000, options={"preset": "ultrafast", "bf": "0"})
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, 1000)
+        for rgb, time in zip(frames, times_ms, strict=True):
+            if time == 0:
+                stream.height, stream.width = rgb.shape[:2]
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def turn(path: Path) -> None:
+    """Set an mp4's display matrix to a quarter turn clockwise, as telephones do."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of other fields
+    data[at : at + 36] = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+def item(path: Path, raw_dir: Path, audio: Path | None = None) -> dict:
+    """The row that ingest would write."""
+    return {
+        **dict.fromkeys(tables.SOURCES.names), "item_id": path.stem, "corpus": "test", "speaker": "A", "status": "ok",
+        "path": str(path.relative_to(raw_dir)), "audio_path": audio and str(audio.relative_to(raw_dir)),
+        "origin": path.name, "bytes": path.stat().st_size, "sha256": path.name,
+    }  # fmt: skip

@@ -1,0 +1,89 @@
+"""Files of coefficients: what goes in comes out, and what is no such file is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from stages import params
+from stages.evaluation import coefficients
+from stages.evaluation.coefficients import Coefficients
+from stages.evaluation.inputs import InputError
+from stages.evaluation.motion import Pose
+from stages.evaluation.workshop import Workshop
+from tests.stages.evaluation import talking
+
+
+@pytest.fixture
+def made() -> Coefficients:
+    generator = np.random.default_rng(0)
+    rows = [generator.normal(size=(6, width)).astype(np.float32) for width in (talking.DIMS, 3, 3)]
+    identity, rmse = generator.normal(size=talking.IDENTITY).astype(np.float32), np.ones(6, np.float32)
+    return Coefficients(identity, rows[0], Pose(rows[1], rows[2]), rmse, (640, 480), "a digest")
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Workshop:
+    folder = tmp_path_factory.mktemp("repository")
+    talking.networks(folder / "models", talking.face()[1])
+    return Workshop(folder, params.load(root / "params.yaml"))
+
+
+def published(path: Path) -> Path:
+    """A file as the published 3DMM fits are."""
+    generator = np.random.default_rng(1)
+    content = {"coeff": generator.normal(0, 0.1, (9, 257)), "transform_params": np.full((9, 5), 256.0)}
+    scipy.io.savemat(path, content)
+    return path
+
+
+@pytest.mark.parametrize("suffix", coefficients.SUFFIXES)
+def test_what_is_written_is_read(made: Coefficients, tmp_path: Path, suffix: str) -> None:
+    coefficients.write(made, tmp_path / f"a{suffix}")
+    found = coefficients.read(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(found.expression, made.expression)
+    np.testing.assert_array_equal(found.pose.angles, made.pose.angles)
+    np.testing.assert_array_equal(found.pose.translation, made.pose.translation)
+    np.testing.assert_allclose(found.identity, made.identity, rtol=1e-6)
+    np.testing.assert_array_equal(found.rmse, made.rmse)
+    assert (found.size, found.face_model) == (made.size, made.face_model)
+
+
+def test_mat_has_the_published_layout(made: Coefficients, tmp_path: Path) -> None:
+    coefficients.write(made, tmp_path / "a.mat")
+    content = scipy.io.loadmat(tmp_path / "a.mat")
+    assert content["coeff"].shape == (6, 257)
+    assert content["transform_params"].shape == (6, 5)
+    np.testing.assert_array_equal(content["coeff"][:, 80 : 80 + talking.DIMS], made.expression)
+    np.testing.assert_array_equal(content["coeff"][:, 224:227], made.pose.angles)
+    np.testing.assert_array_equal(content["coeff"][:, 254:257], made.pose.translation)
+
+
+def test_more_dimensions_than_the_layout_holds(made: Coefficients, tmp_path: Path) -> None:
+    wide = replace(made, expression=np.zeros((6, 65), np.float32))
+    with pytest.raises(InputError, match="parquet"):
+        coefficients.write(wide, tmp_path / "a.mat")
+    assert not (tmp_path / "a.mat").exists()
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "text.mat").write_text("no coefficients")
+    scipy.io.savemat(tmp_path / "other.mat", {"weights": np.zeros(3)})
+    scipy.io.savemat(tmp_path / "narrow.mat", {"coeff": np.zeros((3, 64)), "transform_params": np.zeros((3, 5))})
+    for name, reason in (("text", "cannot be read"), ("other", "coeff"), ("narrow", r"\(3, 64\)"), ("none", "no such")):
+        with pytest.raises(InputError, match=reason) as caught:
+            coefficients.read(tmp_path / f"{name}.mat")
+        assert f"{name}.mat" in str(caught.value)
+
+
+def test_published_files_give_poses_but_no_styles(workshop: Workshop, tmp_path: Path) -> None:
+    path = published(tmp_path / "pose.mat")
+    pose = workshop.pose(str(path))
+    assert len(pose) == 9
+    assert (pose.translation == 0).all()
+    with pytest.raises(InputError, match="another face model"):
+        workshop.style(str(path))

@@ -1,0 +1,218 @@
+"""The stages face_model and fit on a corpus of synthetic faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dreamtalk_models import face_topology as topology
+from dreamtalk_models.face_model import FaceModel, lower_face
+from stages import columns, params, tables
+from stages.features import face_model as learning
+from stages.features import fit as fitting
+from tests.synthetic_face import synthetic_clip, synthetic_model
+
+FIT = params.Fit(identity_weight=1e-4, expression_weight=1e-4, smoothing=0.05, max_error=0.1)
+LEARN = params.FaceModelParams(
+    kind="mediapipe_pca", identity_dim=8, expression_dim=6, frames_per_clip=20, detail_weight=1.0
+)
+
+
+def write_corpus(folder: Path, speakers: int, clips: int, frames: int = 40) -> dict[str, np.ndarray]:
+    """Landmarks of speakers that share a face model; the last speaker is held out if there are several."""
+    model, rows, split = synthetic_model(), [], []
+    for speaker in range(speakers):
+        identity = torch.randn(model.identity_dim, generator=torch.Generator().manual_seed(speaker))
+        for clip in range(clips):
+            _, truth = synthetic_clip(model, frames, seed=100 * speaker + clip)
+            mesh = model.project(**{**truth, "identity": identity}).numpy()
+            points = np.concatenate([mesh, np.zeros((frames, topology.IRISES, 3), np.float32)], 1)
+            clip_id = f"s{speaker}_{clip}"
+            rows.append({"clip_id": clip_id, "landmarks": points.reshape(frames, -1)})
+            held_out = speakers > 1 and speaker == speakers - 1
+            split.append(
+                {
+                    "clip_id": clip_id,
+                    "speaker": f"s{speaker}",
+                    "emotion": ["neutral", "happy"][clip % 2],
+                    "split": "test" if held_out else "train",
+                }
+            )
+    for shard in range(2):
+        columns.write_shard(folder / "landmarks" / f"shard-{shard:05d}.arrow", rows[shard::2])
+    tables.write(pd.DataFrame(tables.from_rows(split, tables.SPLIT)), tables.SPLIT, folder / "split.parquet")
+    return {row["clip_id"]: row["landmarks"].reshape(frames, -1, 3) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    folder = tmp_path_factory.mktemp("corpus")
+    landmarks = write_corpus(folder, speakers=4, clips=4)
+    learning.run(folder / "landmarks", folder / "split.parquet", folder / "model", LEARN)
+    return folder, landmarks
+
+
+@pytest.fixture(scope="module")
+def model(corpus: tuple[Path, dict]) -> FaceModel:
+    return FaceModel.load(corpus[0] / "model" / "face_model.npz")
+
+
+def test_mean_face_is_upright_and_of_unit_size(model: FaceModel) -> None:
+    again = learning.upright(model.mean.double())
+    torch.testing.assert_close(model.mean.double(), again, atol=1e-5, rtol=0)
+    right, left = (model.mean[list(eye)].mean(0) for eye in (topology.RIGHT_EYE, topology.LEFT_EYE))
+    torch.testing.assert_close(left - right, torch.tensor([1.0, 0.0, 0.0]), atol=1e-5, rtol=0)
+
+
+def test_modes_explain_a_held_out_speaker_and_come_in_order(corpus, model: FaceModel) -> None:
+    split = tables.read(corpus[0] / "split.parquet")
+    unseen = learning.sample_meshes(columns.Columns(corpus[0] / "landmarks"), split[split["split"] == "test"], 20)
+    assert learning.explained_variance(model, unseen)["all"] > 0.98
+    assert (model.expression_std.diff() <= 0).all()
+    assert model.expression_std.median() == pytest.approx(learning.PUBLISHED_STD, abs=1e-5)
+
+
+def test_identity_has_no_more_modes_than_speakers_allow(model: FaceModel) -> None:
+    used = model.identity_basis.abs().sum(0) > 0
+    assert used.tolist() == [True, True] + [False] * 6
+
+
+def test_expression_directions_are_orthogonal_under_the_weights(model: FaceModel) -> None:
+    weighted = model.expression_basis * model.vertex_weights.repeat_interleave(3)[:, None]
+    gram = weighted.T @ model.expression_basis
+    off = gram - torch.diag(gram.diag())
+    assert off.abs().max() < 1e-4 * gram.max()
+
+
+def test_learning_twice_gives_equal_bytes(corpus, tmp_path: Path) -> None:
+    learning.run(corpus[0] / "landmarks", corpus[0] / "split.parquet", tmp_path / "model", LEARN)
+    again = (tmp_path / "model" / "face_model.npz").read_bytes()
+    assert again == (corpus[0] / "model" / "face_model.npz").read_bytes()
+
+
+def test_one_speaker_and_few_frames_are_enough(tmp_path: Path) -> None:
+    landmarks = write_corpus(tmp_path, speakers=1, clips=2, frames=5)
+    settings = LEARN.model_copy(update={"expression_dim": 64})
+    found, numbers = learning.run(tmp_path / "landmarks", tmp_path / "split.parquet", tmp_path / "model", settings)
+    assert found.expression_dim == 64
+    assert numbers["speakers"] == 1
+    assert 0 < len(lower_face(found)) < 64
+    motion = fitting.fit_landmarks(found, next(iter(landmarks.values())), FIT)
+    assert all(np.isfinite(value).all() for value in motion.values())
+    assert not motion["identity"].any()
+    assert motion["fit_rmse_px"].mean() < 1.0
+
+
+def test_no_training_clips_is_said(tmp_path: Path, corpus) -> None:
+    split = tables.read(corpus[0] / "split.parquet")
+    with pytest.raises(ValueError, match="no clips to learn"):
+        learning.sample_meshes(columns.Columns(corpus[0] / "landmarks"), split[split["split"] == "val"], 20)
+
+
+def test_stage_fits_every_clip_and_repeats_its_bytes(corpus, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DREAMTALK_WORKERS", "1")
+    folder, landmarks = corpus
+    model_path = folder / "model" / "face_model.npz"
+    table = fitting.run(folder / "landmarks", model_path, Path("one"), FIT)
+    assert sorted(table["clip_id"]) == sorted(landmarks)
+    assert (table["failed_frames"] == 0).all()
+    assert table["fit_rmse_px"].max() < 2.0
+    motion = columns.Columns(Path("one"))["s3_0"]
+    assert {name: value.shape for name, value in motion.items()} == {
+        "expression": (40, 6),
+        "identity": (8,),
+        "angles": (40, 3),
+        "translation": (40, 3),
+        "crop": (40, 3),
+        "fit_rmse_px": (40,),
+    }
+    monkeypatch.setattr("stages.shards.WORK", Path("elsewhere"))
+    fitting.run(folder / "landmarks", model_path, Path("two"), FIT)
+    for name in ("shard-00000.arrow", "shard-00001.arrow", "motion.parquet"):
+        assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
+
+
+def test_fitted_mesh_lies_on_the_landmarks(corpus, model: FaceModel) -> None:
+    landmarks = corpus[1]["s0_1"]
+    motion = fitting.fit_landmarks(model, landmarks, FIT)
+    distance = np.linalg.norm(fitting.mesh_px(model, motion) - landmarks[:, : topology.VERTICES], axis=-1)
+    picture = np.linalg.norm((fitting.mesh_px(model, motion) - landmarks[:, : topology.VERTICES])[..., :2], axis=-1)
+    np.testing.assert_allclose(np.sqrt((picture**2).mean(1)), motion["fit_rmse_px"], rtol=1e-3)
+    assert np.isfinite(distance).all()
+
+
+def test_a_wild_frame_counts_as_failed(corpus, model: FaceModel) -> None:
+    landmarks = corpus[1]["s0_1"].copy()
+    landmarks[7] = np.random.default_rng(0).uniform(0, 256, landmarks[7].shape)
+    row = fitting.quality(model, landmarks, fitting.fit_landmarks(model, landmarks, FIT), FIT.max_error)
+    assert 1 <= row["failed_frames"] <= 3  # smoothing pulls at the frames beside it
+
+
+def test_a_portrait_is_a_clip_of_one_frame(corpus, model: FaceModel) -> None:
+    motion = fitting.fit_landmarks(model, corpus[1]["s1_0"][:1], FIT)
+    assert motion["expression"].shape == (1, 6)
+    assert motion["crop"].tolist() == [[1.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("shape", [(0, 478, 3), (5, 68, 3), (5, 478, 2), (478, 3)])
+def test_other_landmarks_are_refused(model: FaceModel, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        fitting.fit_landmarks(model, np.zeros(shape, np.float32), FIT)
+
+
+def test_missing_inputs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="face_model"):
+        fitting.run(tmp_path, tmp_path / "face_model.npz", tmp_path / "out", FIT)
+
+
+def test_jitter_is_the_second_difference() -> None:
+    steady = np.arange(10.0)[:, None, None] * np.ones((1, 4, 2))
+    assert fitting.jitter(steady) == pytest.approx(0)
+    shaken = steady.copy()
+    shaken[::2, :, 0] += 1
+    assert fitting.jitter(shaken) == pytest.approx(2)
+    assert fitting.jitter(steady[:2]) == 0
+
+
+def test_summary_weighs_frames_alike() -> None:
+    rows = {"frames": [10, 30], "fit_rmse_px": [1.0, 2.0], "jitter_px": [0.0, 4.0], "landmark_jitter_px": [0.0, 0.0]}
+    numbers = fitting.summary(pd.DataFrame({**rows, "failed_frames": [0, 4]}))
+    assert numbers["fit_rmse_px"] == pytest.approx(1.75)
+    assert numbers["jitter_px"] == pytest.approx(3.0)
+    assert numbers["failed_share"] == pytest.approx(0.1)
+
+
+def test_overlay_shows_the_worst_frame_of_the_best_median_and_worst_clip(corpus, model: FaceModel, tmp_path) -> None:
+    class BlackClips:
+        asked: ClassVar[list] = []
+
+        def frames(self, clip_id: str, indices: list[int]) -> np.ndarray:
+            self.asked.append((clip_id, *indices))
+            return np.zeros((1, 256, 256, 3), np.uint8)
+
+    rows = []
+    for clip_id, error in (("a", 1.0), ("b", 3.0), ("c", 2.0)):
+        motion = fitting.fit_landmarks(model, corpus[1]["s0_0"][:5], FIT)
+        motion["fit_rmse_px"] = np.float32([0, 0, error, 0, 0])
+        rows.append({"clip_id": clip_id, **motion})
+    columns.write_shard(tmp_path / "shard-00000.arrow", rows)
+    table = pd.DataFrame({"clip_id": ["a", "b", "c"], "fit_rmse_px": [1.0, 3.0, 2.0]})
+    figure = fitting.overlay(model, BlackClips(), columns.Columns(tmp_path), table)
+    assert BlackClips.asked == [("a", 2), ("c", 2), ("b", 2)]
+    assert [axis.get_title().split(":")[0] for axis in figure.axes] == ["best", "median", "worst"]
+    plt.close(figure)
+
+
+def test_figures_show_modes_of_both_bases(model: FaceModel) -> None:
+    figures = learning.figures(model)
+    assert set(figures) == {"expression_modes", "identity_modes"}
+    assert len(figures["expression_modes"].axes) == 2 * 6
+    for figure in figures.values():
+        plt.close(figure)
