@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from stages import params as parameters
-from stages.corpus.crop import crop_item
+from stages.corpus.clip import crop_item
 from stages.corpus.decode import frames
 from stages.corpus.faces import FaceMesh
 from stages.corpus.takes import TakeFinder

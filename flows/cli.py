@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from flows.servers import MLFLOW_PORT, PREFECT_PORT
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
@@ -191,6 +193,18 @@ def doctor() -> None:
     from flows.doctor import findings, table
 
     Console().print(table(list(findings(repository()))))
+
+
+@app.command()
+def ui(
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = PREFECT_PORT,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = MLFLOW_PORT,
+) -> None:
+    """Prefect and MLflow servers and the flows' deployments, on localhost, until Ctrl-C."""
+    from flows.ui import run
+
+    os.chdir(repository())
+    run(prefect_port, mlflow_port)
 
 
 if __name__ == "__main__":

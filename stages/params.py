@@ -168,6 +168,7 @@ class StyleClassifier(Training, Transformer):
     clip_frames: Count
     clip_frames_min: Count
     noise: NonNegative
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
 
 
 class SyncNet(Training):

@@ -14,8 +14,8 @@ import numpy as np
 from stages.corpus import decode
 from stages.corpus.encode import write_mp4
 from stages.evaluation.inputs import InputError, check_input, check_output
-from stages.evaluation.motion import Motion, follow, still, to_length
-from stages.evaluation.portrait import find_face, fitted, read_picture, resized, square_round
+from stages.evaluation.motion import Motion, Pose, follow, still, to_length
+from stages.evaluation.portrait import Portrait, find_face, fitted, read_picture, resized, square_round
 from stages.evaluation.rendering import draw, driving, warp
 from stages.evaluation.talking_head import predicted_code, reference_code, speak
 from stages.evaluation.workshop import Workshop
@@ -87,13 +87,13 @@ def talking_head(request: Request, workshop: Workshop) -> Result:
     Raises:
         InputError: a file cannot be used, or a network is missing; one line that says what and where.
     """
-    settings, remarks = workshop.settings, []
     check_input(request.portrait)
     check_input(request.voice)
     check_output(request.out, (".mp4",))
-    model, denoiser = workshop.face_model, workshop.denoiser
-    samples = read_voice(request.voice, settings.crop.audio_rate)
-    frames = math.ceil(len(samples) * settings.crop.fps / settings.crop.audio_rate)
+    settings, model, remarks = workshop.settings, workshop.face_model, []
+    rate = settings.crop.audio_rate
+    samples = read_voice(request.voice, rate)
+    frames = math.ceil(len(samples) * settings.crop.fps / rate)
 
     picture = resized(read_picture(request.portrait), request.size)
     landmarks, faces = find_face(picture, str(request.portrait))
@@ -104,45 +104,47 @@ def talking_head(request: Request, workshop: Workshop) -> Result:
         landmarks, _ = find_face(picture, str(request.portrait))
     portrait = fitted(landmarks, model, settings.fit)
 
-    features = extract(samples, settings.crop.audio_rate, settings.audio, frames)
-    check_fit(denoiser, model, features.shape[1], request.steps)
-    if request.style == "auto":
-        code = predicted_code(
-            workshop.style_predictor,
-            features,
-            portrait.identity,
-            steps=settings.generate.style_steps,
-            seed=request.seed,
-        )
-    else:
-        code = reference_code(denoiser, workshop.style(request.style))
-    expression = speak(
-        denoiser,
-        windows(features, denoiser.config["window"]),
-        code,
-        steps=request.steps,
-        guidance=request.intensity,
-        method=settings.generate.method,
-        seed=request.seed,
-    )
-    if request.pose == "still":
-        pose = still(portrait.angles, portrait.translation, frames)
-    else:
-        track = to_length(workshop.pose(request.pose), frames)
-        pose = follow(portrait.angles, portrait.translation, track)
-    motion = Motion(expression, pose)
-
+    features = extract(samples, rate, settings.audio, frames)
+    motion = Motion(expression(request, workshop, features, portrait), pose(request, workshop, portrait, frames))
     if request.renderer == "pirenderer":
         radius, size = settings.renderer.radius, settings.renderer.size
-        film: Iterable[np.ndarray] = draw(workshop.pirenderer, picture, driving(motion), radius, size)
+        film = draw(workshop.pirenderer, picture, driving(motion), radius, size)
     else:
         film = warp(model, picture, portrait, motion)
     if request.watermark:
         film = watermarked(film)
     with atomic_path(request.out) as tmp:
-        write_mp4(tmp, film, settings.crop.fps, samples, settings.crop.audio_rate, comment=PROVENANCE)
+        write_mp4(tmp, film, settings.crop.fps, samples, rate, comment=PROVENANCE)
     height, width = picture.shape[:2]
-    return Result(frames, len(samples) / settings.crop.audio_rate, width, height, remarks)
+    return Result(frames, len(samples) / rate, width, height, remarks)
+
+
+def expression(request: Request, workshop: Workshop, features: np.ndarray, portrait: Portrait) -> np.ndarray:
+    """What the face does, (n, D), for the features of a voice (2n, C)."""
+    denoiser, settings = workshop.denoiser, workshop.settings.generate
+    check_fit(denoiser, workshop.face_model, features.shape[1], request.steps)
+    if request.style == "auto":
+        steps = settings.style_steps
+        identity = portrait.identity
+        code = predicted_code(workshop.style_predictor, features, identity, steps=steps, seed=request.seed)
+    else:
+        code = reference_code(denoiser, workshop.style(request.style))
+    return speak(
+        denoiser,
+        windows(features, denoiser.config["window"]),
+        code,
+        steps=request.steps,
+        guidance=request.intensity,
+        method=settings.method,
+        seed=request.seed,
+    )
+
+
+def pose(request: Request, workshop: Workshop, portrait: Portrait, frames: int) -> Pose:
+    """Where the head is: still, or moving from the portrait's pose as another head does."""
+    if request.pose == "still":
+        return still(portrait.angles, portrait.translation, frames)
+    return follow(portrait.angles, portrait.translation, to_length(workshop.pose(request.pose), frames))
 
 
 def check_fit(denoiser: Denoiser, model: FaceModel, audio_dim: int, steps: int) -> None:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dreamtalk_models import renderers
 from stages import columns, shards, tables
-from stages.corpus.encode import write_mp4
+from stages.corpus import encode
 from stages.corpus.media import Clips
 from stages.evaluation.portrait import MESH_POINTS, Portrait
-from stages.files import fresh_dir
+from stages.files import fresh_dir, sha256
 
 if TYPE_CHECKING:
     from stages.evaluation.variants import Take
@@ -49,9 +50,10 @@ def film_drawn(
     from dreamtalk_models import checkpoints
     from dreamtalk_models.renderers.pirenderer import PIRenderer
     from stages.evaluation.rendering import draw
+    from stages.evaluation.talking_head import device
 
     torch.set_num_threads(1)
-    network = checkpoints.load(weights, PIRenderer)
+    network = checkpoints.load(weights, PIRenderer).to(device())
     media = Clips(clips)
     for clip_id, driving in work:
         frames = draw(network, media.frames(clip_id, [0])[0], driving, radius, size)
@@ -60,29 +62,28 @@ def film_drawn(
 
 def _encode(path: Path, frames: Iterator[np.ndarray], media: Clips, clip_id: str) -> None:
     row = media.table.loc[clip_id]
-    write_mp4(path, frames, round(row["fps"]), media.audio(clip_id), int(row["audio_rate"]))
+    encode.write_mp4(path, frames, round(row["fps"]), media.audio(clip_id), int(row["audio_rate"]))
 
 
-def film(takes: list[Take], renderer: str, settings: Params, data: Path, models: Path, out: Path) -> None:
-    """Render and encode takes as out/<clip_id>.mp4; finished shards of an interrupted run are not made again."""
+def film(takes: list[Take], name: str, renderer: str, settings: Params, data: Path, models: Path, out: Path) -> None:
+    """Render and encode a variant's takes as out/<clip_id>.mp4; an interrupted run's finished shards stay done."""
     clips = data / "clips"
     if renderer == "pirenderer":
         from stages.evaluation.rendering import driving
 
-        network = models / "renderer" / "weights.safetensors"
-        function, fixed = film_drawn, (clips, network, settings.renderer.radius, settings.renderer.size)
+        weights = models / "renderer" / "weights.safetensors"
+        function, fixed = film_drawn, (clips, weights, settings.renderer.radius, settings.renderer.size)
+        version = [renderer, sha256(weights), *fixed[2:]]
         work = [(take.clip_id, driving(take.motion)) for take in takes]
     else:
-        function, fixed = film_warped, (clips,)
+        function, fixed, version = film_warped, (clips,), [renderer]
         work = _warp_work(takes, data, models)
+    code = shards.code_version(Path(__file__).parent, Path(renderers.__file__).parent, Path(encode.__file__).parent)
     hashes = Clips(clips).table["sha256"]
-    code = shards.code_version(Path(__file__).parent, Path("dreamtalk_models/renderers"), Path("stages/corpus"))
     groups = shards.split_in_shards(work, SHARD_CLIPS)
-    keys = [
-        shards.shard_key(code, renderer, fixed, [(c[0], hashes[c[0]], *map(_digest, c[1:])) for c in group])
-        for group in groups
-    ]
-    for folder in shards.run_shards(function, [(*fixed, group) for group in groups], keys, "generate"):
+    contents = [[(clip, hashes[clip], *map(_digest, arrays)) for clip, *arrays in group] for group in groups]
+    keys = [shards.shard_key(code, version, content) for content in contents]
+    for folder in shards.run_shards(function, [(*fixed, group) for group in groups], keys, f"generate/{name}"):
         for path in sorted(folder.glob("*.mp4")):
             shutil.copyfile(path, out / path.name)
 
@@ -111,8 +112,8 @@ def run(name: str, settings: Params, data: Path, models: Path, out: Path) -> dic
     """Make out/videos/<clip_id>.mp4 and out/motion.arrow (expression (n, D) and style_code (d,) of each clip).
 
     Returns:
-        clips and frames, how many; jitter, the mean over clips of the root mean square second difference of the
-        expression coefficients, over their root mean square difference from the clip's mean.
+        clips and frames, how many; jitter, the mean over clips of the root mean square second difference in time of
+        the expression coefficients.
     """
     from stages.evaluation.variants import VARIANTS, Performer
 
@@ -123,7 +124,7 @@ def run(name: str, settings: Params, data: Path, models: Path, out: Path) -> dic
     takes = list(Performer(variant, generate, settings.seed, data, models).takes(tables.read(data / "split.parquet")))
     fresh_dir(out)
     (out / "videos").mkdir()
-    film(takes, renderer, settings, data, models, out / "videos")
+    film(takes, name, renderer, settings, data, models, out / "videos")
     rows = [{columns.KEY: t.clip_id, "expression": t.motion.expression, "style_code": t.style_code} for t in takes]
     columns.write_shard(out / "motion.arrow", rows)
     return {
@@ -134,8 +135,7 @@ def run(name: str, settings: Params, data: Path, models: Path, out: Path) -> dic
 
 
 def _jitter(expression: np.ndarray) -> float:
-    spread = np.sqrt(np.square(expression - expression.mean(0)).mean())
-    return float(np.sqrt(np.square(np.diff(expression, 2, axis=0)).mean()) / max(spread, 1e-9))
+    return float(np.sqrt(np.square(np.diff(expression, 2, axis=0)).mean())) if len(expression) > 2 else 0.0
 
 
 def main(variant: str) -> int:
@@ -144,7 +144,8 @@ def main(variant: str) -> int:
     try:
         settings = params.load()
         out = OUT / variant
-        with tracking.stage_run("generate", settings, ["generate"], variant=variant, out=out) as stage:
+        metrics = Path("metrics") / "generate" / f"{variant}.json"
+        with tracking.stage_run("generate", settings, ["generate"], variant=variant, out=out, metrics=metrics) as stage:
             stage.summary(run(variant, settings, DATA, MODELS, out))
     except (params.ParamsError, FileNotFoundError, ValueError) as error:
         print(f"generate: {error}", file=sys.stderr)

@@ -85,12 +85,13 @@ def draw(
     """
     height, width = picture.shape[:2]
     source = torch.from_numpy(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA))
-    source = source.permute(2, 0, 1)[None].float() / 127.5 - 1
+    where = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    source = source.permute(2, 0, 1)[None].float().to(where) / 127.5 - 1
     around = np.arange(len(coefficients))[:, None] + np.arange(-radius, radius + 1)
     windows = coefficients[around.clip(0, len(coefficients) - 1)].transpose(0, 2, 1).astype(np.float32)
     for part in torch.from_numpy(windows).split(PIRENDERER_BATCH):
         with torch.no_grad():
-            drawn = network(source.expand(len(part), -1, -1, -1), part)["fake_image"]
+            drawn = network(source.expand(len(part), -1, -1, -1), part.to(where))["fake_image"].cpu()
         for frame in ((drawn + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy():
             yield cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from dreamtalk_models.diffusion import Method, sample
 from dreamtalk_models.style_predictor import sample_style
@@ -22,30 +23,34 @@ if TYPE_CHECKING:
 FRAMES_AT_ONCE = 1024  # bounds memory for long voices; frames do not see each other, so it changes no result
 
 
+def device() -> torch.device:
+    """Where networks run."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def seed_of(seed: int, name: str) -> int:
     """A seed of its own for each clip, the same in every variant and on every machine."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7])
 
 
+@torch.no_grad()
 def reference_code(denoiser: Denoiser, style: np.ndarray | None) -> np.ndarray:
     """Style code (d,) of a reference expression (S, D); None: of no style at all, the neutral of guidance.
 
     Of a longer reference the first frames count that the style encoder can take, as in the published code.
     """
-    with torch.no_grad():
-        if style is None:
-            return denoiser.null_style_code(1)[0].numpy()
-        clip = torch.as_tensor(np.array(style[: denoiser.style_frames], np.float32))
-        return denoiser.encode_style(clip[None])[0].numpy()
+    if style is None:
+        return denoiser.null_style_code(1)[0].cpu().numpy()
+    return denoiser.encode_style(_batch_of_one(style[: denoiser.style_frames], denoiser))[0].cpu().numpy()
 
 
 def predicted_code(
     predictor: StylePredictor, features: np.ndarray, identity: np.ndarray, *, steps: int, seed: int
 ) -> np.ndarray:
     """Style code (d,) for a voice, features (rows, C), and a face, identity (I,) (DreamTalk, equation 4)."""
-    audio, face = (torch.as_tensor(np.array(x, np.float32))[None] for x in (features, identity))
+    audio, face = _batch_of_one(features, predictor), _batch_of_one(identity, predictor)
     generator = torch.Generator().manual_seed(seed)
-    return sample_style(predictor, audio, identity=face, steps=steps, generator=generator)[0].numpy()
+    return sample_style(predictor, audio, identity=face, steps=steps, generator=generator)[0].cpu().numpy()
 
 
 def speak(
@@ -67,20 +72,23 @@ def speak(
     """
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(1, 1, denoiser.motion_dim, generator=generator)
-    code = torch.as_tensor(style_code)[None]
-    parts = []
-    for chunk in torch.as_tensor(np.array(windows, np.float32))[None].split(FRAMES_AT_ONCE, dim=1):
-        noise = start.expand(1, chunk.shape[1], -1)
-        parts.append(
-            sample(
-                denoiser,
-                chunk,
-                style_code=code,
-                steps=steps,
-                guidance=guidance,
-                method=method,
-                noise=noise,
-                generator=generator,
-            )
+    code = _batch_of_one(style_code, denoiser)
+    parts = [
+        sample(
+            denoiser,
+            chunk,
+            style_code=code,
+            steps=steps,
+            guidance=guidance,
+            method=method,
+            noise=start.expand(-1, chunk.shape[1], -1).to(chunk),
+            generator=generator,
         )
-    return torch.cat(parts, dim=1)[0].numpy()
+        for chunk in _batch_of_one(windows, denoiser).split(FRAMES_AT_ONCE, dim=1)
+    ]
+    return torch.cat(parts, dim=1)[0].cpu().numpy()
+
+
+def _batch_of_one(array: np.ndarray, network: nn.Module) -> Tensor:
+    """(1, ...) float32, where the network is."""
+    return torch.from_numpy(np.array(array, np.float32))[None].to(next(network.parameters()).device)

@@ -20,7 +20,7 @@ from dreamtalk_models.denoiser import Denoiser
 from dreamtalk_models.style_predictor import StylePredictor
 from stages.columns import Columns
 from stages.evaluation.motion import Motion, Pose
-from stages.evaluation.talking_head import predicted_code, reference_code, seed_of, speak
+from stages.evaluation.talking_head import device, predicted_code, reference_code, seed_of, speak
 from stages.features.audio import windows
 from stages.params import Generate
 
@@ -87,11 +87,12 @@ class Performer:
     def __init__(self, variant: Variant, settings: Generate, seed: int, data: Path, models: Path) -> None:
         self.variant, self.settings, self.seed = variant, settings, seed
         self.motion, self.audio = Columns(data / "motion"), Columns(data / "audio")
-        self.denoiser = checkpoints.load(models / "denoiser" / variant.denoiser / "weights.safetensors", Denoiser)
+        path = models / "denoiser" / variant.denoiser / "weights.safetensors"
+        self.denoiser = checkpoints.load(path, Denoiser).to(device())
         self.predictor = None
         if variant.predictor:
             path = models / "style_predictor" / variant.predictor / "weights.safetensors"
-            self.predictor = checkpoints.load(path, StylePredictor)
+            self.predictor = checkpoints.load(path, StylePredictor).to(device())
 
     def takes(self, split: pd.DataFrame) -> Iterator[Take]:
         """A take of every test clip that `settings` asks for, in order of clip_id; `split` is split.parquet."""

@@ -19,6 +19,7 @@ from stages.evaluation import coefficients as files
 from stages.evaluation.coefficients import Coefficients
 from stages.evaluation.inputs import InputError
 from stages.evaluation.motion import Pose
+from stages.evaluation.talking_head import device
 from stages.evaluation.video_fit import fit_video
 from stages.files import sha256
 from stages.params import Params
@@ -68,7 +69,7 @@ class Workshop:
 
     def _load(self, path: str, stage: str, cls: type[Network]) -> Network:
         try:
-            return checkpoints.load(self._trained(path, stage), cls)
+            return checkpoints.load(self._trained(path, stage), cls).to(device())
         except InputError:
             raise
         except ValueError as error:

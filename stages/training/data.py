@@ -19,6 +19,9 @@ from stages.shards import WORK
 RESIDENT_BYTES = 8 * 2**30  # a larger column is memory-mapped instead of held in memory; the batches are the same
 
 
+NO_CLIPS = "a part of data/split.parquet has no clips: the corpus needs more speakers (see section split)"
+
+
 class DataError(ValueError):
     """The data do not hold what a training needs; the text says what is missing and what to do."""
 
@@ -102,9 +105,7 @@ class Corpus:
         rows = self.audio.gather(clips, 2 * starts - window, 2 * length - 1 + 2 * window)
         return rows.unfold(1, 2 * window + 1, 2).transpose(2, 3)
 
-    def segments(
-        self, clips: Tensor, shortest: int, longest: int, generator: Generator
-    ) -> tuple[Tensor, Tensor]:
+    def segments(self, clips: Tensor, shortest: int, longest: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Random starts and lengths (B,), in frames; all of a clip that has fewer than `shortest`."""
         frames = self.frames[clips]
         lengths = uniform(frames.clamp(max=shortest), frames.clamp(max=longest), generator)
@@ -148,7 +149,7 @@ def load(split: pd.DataFrame, motion: Path, audio: Path | None = None) -> Corpus
     """
     table = split.sort_values("clip_id").reset_index(drop=True)
     if table.empty:
-        raise DataError("this part of data/split.parquet has no clips: give the corpus more speakers (section split)")
+        raise DataError(NO_CLIPS)
     moving = _rows(Columns(motion), table["clip_id"], motion)
     expression = Sequences([row["expression"] for row in moving])
     identity = torch.from_numpy(np.stack([row["identity"] for row in moving]))
@@ -159,6 +160,18 @@ def load(split: pd.DataFrame, motion: Path, audio: Path | None = None) -> Corpus
         if len(uneven):
             raise DataError(f"{audio}: clip {uneven.iloc[0]} has not two rows of sound a frame of motion; run `audio`")
     return Corpus(table, expression, heard, identity)
+
+
+def spread(split: pd.DataFrame, count: int) -> list[str]:
+    """Ids of at most `count` clips, evenly spread over the sorted list, and so over speakers and styles.
+
+    Raises:
+        DataError: there are none.
+    """
+    ids = sorted(split["clip_id"])
+    if not ids:
+        raise DataError(NO_CLIPS)
+    return [ids[index] for index in np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)]
 
 
 def uniform(low: Tensor, high: Tensor, generator: Generator) -> Tensor:
@@ -185,5 +198,3 @@ def _rows(columns: Columns, clip_ids: pd.Series, folder: Path) -> list[dict[str,
     if missing:
         raise DataError(f"{folder} lacks clip {missing[0]} and {len(missing) - 1} more of data/split.parquet")
     return [columns[clip_id] for clip_id in clip_ids]
-
-

@@ -88,7 +88,7 @@ def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: G
 def losses(
     denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, generator: Generator, t: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """"denoise" (equation 7: mean over frames and coefficients) and, with a guide, "sync" (equation 8).
+    """ "denoise" (equation 7: mean over frames and coefficients) and, with a guide, "sync" (equation 8).
 
     Args:
         t: (B,) diffusion times; uniform over 1..T if None.

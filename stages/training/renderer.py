@@ -26,7 +26,6 @@ from stages.progress import track
 from stages.shards import workers
 from stages.training import data, figures, loop
 from stages.training.session import CLIPS, MOTION, SPLIT, Session, read_split, session
-from stages.training.syncnet import spread
 
 COEFFICIENTS = ("expression", "angles", "translation", "crop")  # the driving channels, in order
 VALIDATION_PAIRS = 32
@@ -213,7 +212,8 @@ def main() -> None:
         media, motion = Clips(CLIPS), Columns(MOTION)
         counts = {"train": p.clips, "val": max(1, p.clips // 4), "test": max(1, p.clips // 4)}
         pictures = {
-            name: load(spread(split[split["split"] == name], count), media, motion, p) for name, count in counts.items()
+            name: load(data.spread(split[split["split"] == name], count), media, motion, p)
+            for name, count in counts.items()
         }
         torch.manual_seed(s.params.seed)
         network = PIRenderer(

@@ -42,9 +42,7 @@ def examples(
 def whole_clips(corpus: data.Corpus, labels: Tensor, p: parameters.StyleClassifier) -> loop.Batch:
     """The first clip_frames frames of every clip, as they are."""
     clips = torch.arange(len(corpus))
-    motion, mask = corpus.motion(
-        clips, torch.zeros_like(clips), corpus.frames.clamp(max=p.clip_frames), p.clip_frames
-    )
+    motion, mask = corpus.motion(clips, torch.zeros_like(clips), corpus.frames.clamp(max=p.clip_frames), p.clip_frames)
     return {"motion": motion, "mask": mask, "label": labels}
 
 
@@ -52,7 +50,8 @@ def task(corpus: data.Corpus, labels: Tensor, p: parameters.StyleClassifier) -> 
     def loss(classifier: StyleClassifier, batch: loop.Batch, _: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         logits = classifier(batch["motion"], batch["mask"])
         accuracy = (logits.argmax(1) == batch["label"]).float().mean()
-        return functional.cross_entropy(logits, batch["label"]), {"accuracy": accuracy}
+        entropy = functional.cross_entropy(logits, batch["label"], label_smoothing=p.label_smoothing)
+        return entropy, {"accuracy": accuracy}
 
     def validate(classifier: StyleClassifier) -> dict[str, float]:
         return {"train_clips_accuracy": float((judge(classifier, corpus, p) == labels).float().mean())}

@@ -58,9 +58,7 @@ def styled(denoiser: Denoiser, corpus: data.Corpus, identities: pd.Series) -> St
     return Styled(corpus, style_codes(denoiser, corpus), portrait)
 
 
-def examples(
-    train: Styled, variant: str, p: parameters.StylePredictor, count: int, generator: Generator
-) -> loop.Batch:
+def examples(train: Styled, variant: str, p: parameters.StylePredictor, count: int, generator: Generator) -> loop.Batch:
     """Random clips: audio (B, 2N, C) of a random segment with audio_mask, identity (B, I), code (B, d)."""
     corpus = train.corpus
     clips = corpus.clips(count, generator)

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
@@ -80,12 +79,6 @@ def load(clip_ids: Sequence[str], media: Clips, landmarks: Columns, size: int) -
     with ThreadPoolExecutor(workers()) as pool:
         pairs = list(track(pool.map(one, clip_ids), "mouths", total=len(clip_ids)))
     return join([crops for crops, _ in pairs], [mfcc for _, mfcc in pairs])
-
-
-def spread(split: pd.DataFrame, count: int) -> list[str]:
-    """At most `count` clips, evenly spread over the sorted list, and so over speakers and styles."""
-    ids = sorted(split["clip_id"])
-    return [ids[index] for index in np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))]
 
 
 def examples(mouths: Mouths, p: parameters.SyncNet, generator: Generator) -> loop.Batch:
@@ -189,7 +182,7 @@ def main() -> None:
         media, landmarks = Clips(CLIPS), Columns(LANDMARKS)
         counts = {"train": p.clips, "val": max(1, p.clips // 4), "test": max(1, p.clips // 4)}
         mouths = {
-            name: load(spread(split[split["split"] == name], count), media, landmarks, p.size)
+            name: load(data.spread(split[split["split"] == name], count), media, landmarks, p.size)
             for name, count in counts.items()
         }
         torch.manual_seed(s.params.seed)

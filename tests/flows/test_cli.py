@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli import app
 from stages.corpus import decode
-from stages.corpus.encode import write_mp4
+from stages.corpus.encode import write_mp4, write_wav
 from stages.evaluation import coefficients
 from tests.stages.evaluation import talking
 
@@ -68,6 +68,13 @@ def test_video_is_as_long_as_the_voice(here: Path, tmp_path: Path) -> None:
         sound = video.streams.audio[0]
         assert float(sound.duration * sound.time_base) == pytest.approx(1.01, abs=1 / 15)
         assert "AI-generated" in video.metadata["comment"]
+
+
+def test_pirenderer_draws_the_square_round_the_face(here: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "short.wav", talking.voice(0.2), talking.RATE)
+    result = generate(tmp_path / "out.mp4", "--renderer", "pirenderer", voice=str(tmp_path / "short.wav"))
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    assert decode.read_video(tmp_path / "out.mp4", 25).shape == (5, 128, 128, 3)
 
 
 def test_same_request_same_bytes_and_another_seed_another_motion(here: Path, tmp_path: Path) -> None:

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stages.corpus.demo import write_corpus
+from stages.corpus.demo.emotions import STYLES
 from stages.files import sha256
 from stages.params import Params
 from stages.shards import workers
+
+REPORT_EVERY = 20  # videos
 
 
 def items(params: Params, raw_dir: Path) -> list[dict]:
     """Write the corpus into `raw_dir` (videos/, and truth/ beside them); rows of tables.SOURCES."""
     demo = params.ingest.demo
-    with tqdm(desc="demo corpus", unit="video", mininterval=5) as bar:
-        made = write_corpus(
-            raw_dir,
-            speakers=demo.speakers,
-            clips_per_style=demo.clips_per_style,
-            seconds=demo.seconds,
-            size=demo.size,
-            seed=params.seed,
-            workers=workers(),
-            on_done=lambda _: bar.update(),
-        )
+    total = demo.speakers * len(STYLES) * demo.clips_per_style
+    done = 0
+
+    def count(_: dict) -> None:
+        nonlocal done
+        done += 1
+        if done % REPORT_EVERY == 0:
+            print(f"ingest: {done}/{total} videos made", flush=True)
+
+    made = write_corpus(
+        raw_dir,
+        speakers=demo.speakers,
+        clips_per_style=demo.clips_per_style,
+        seconds=demo.seconds,
+        size=demo.size,
+        seed=params.seed,
+        workers=workers(),
+        on_done=count,
+    )
     return [_row(raw_dir, clip) for clip in made]
 
 

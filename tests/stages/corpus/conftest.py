@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from skimage.data import astronaut
-from tiny_videos import RATE, hum, nod
 
 from stages.corpus.encode import write_mp4
 from stages.corpus.takes import TakeFinder
 from stages.params import Crop, Validate
+from tests.stages.corpus.tiny_videos import RATE, hum, nod
 
 
 @pytest.fixture(scope="session")

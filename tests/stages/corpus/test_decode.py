@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_videos import RATE, turn, write_times
 
 from stages.corpus.decode import MediaError, frames, probe, read_audio, read_video
 from stages.corpus.encode import write_mp4
+from tests.stages.corpus.tiny_videos import RATE, turn, write_times
 
 SHADE = 200  # grey level = SHADE * time in s
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
-from tiny_videos import RATE, hum, nod
 
 from stages.corpus.decode import read_audio, read_video
 from stages.corpus.encode import write_mp4, write_wav
+from tests.stages.corpus.tiny_videos import RATE, hum, nod
 
 
 def test_mp4_round_trip(tmp_path, face):

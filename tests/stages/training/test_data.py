@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -111,3 +112,11 @@ def test_no_clips_or_a_clip_without_motion_is_named(toy) -> None:
     stranger = toy.split.head(1).assign(clip_id="nobody")
     with pytest.raises(data.DataError, match="lacks clip nobody"):
         data.load(stranger, toy.root / "data/motion")
+
+
+def test_spread_takes_evenly() -> None:
+    split = pd.DataFrame({"clip_id": [f"c{i}" for i in range(9)]})
+    assert data.spread(split, 3) == ["c0", "c4", "c8"]
+    assert len(data.spread(split, 100)) == 9
+    with pytest.raises(data.DataError, match="no clips"):
+        data.spread(split.head(0), 3)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_infinite_loss_names_the_step(tmp_path: Path) -> None:
 def test_schedule_warms_up_then_decays() -> None:
     rates = [loop.schedule(step, 100, 0.1) for step in range(1, 101)]
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
-    assert all(a > b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[9:]))
     assert 0 < rates[-1] < 0.01
 
 

@@ -1,0 +1,74 @@
+"""Finished shards are not done again; a failed one leaves nothing; what goes in decides the key."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from stages import shards
+
+
+def write(folder, text: str, log) -> None:
+    with log.open("a") as file:
+        file.write(text)
+    if text == "!":
+        raise RuntimeError("bad shard")
+    if text == "x":
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / "out").write_text(text)
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "WORK", tmp_path / "work")
+    monkeypatch.setenv("DREAMTALK_WORKERS", "1")
+    return tmp_path
+
+
+def run(work, texts: str, **options):
+    return shards.run_shards(write, [(text, work / "log") for text in texts], list(texts), "stage", **options)
+
+
+def test_only_what_is_missing_is_done(work):
+    run(work, "ab")
+    folders = run(work, "abc")
+    assert [(folder / "out").read_text() for folder in folders] == ["a", "b", "c"]
+    assert (work / "log").read_text() == "abc"
+
+
+def test_an_error_keeps_what_was_finished(work):
+    with pytest.raises(RuntimeError, match="bad shard"):
+        run(work, "a!b")
+    assert [folder.name for folder in (work / "work/stage").iterdir()] == ["a"]
+
+
+def test_a_worker_that_dies_is_an_error_and_not_the_end(work):
+    with pytest.raises(BrokenProcessPool):
+        run(work, "x", isolate=True)
+    assert list((work / "work/stage").glob("[!.]*")) == []
+
+
+def test_keep_only(work):
+    run(work, "abc")
+    shards.keep_only("stage", ["b"])
+    assert [folder.name for folder in (work / "work/stage").iterdir()] == ["b"]
+
+
+def test_keys_and_code(tmp_path):
+    assert shards.shard_key({"a": 1, "b": 2}) == shards.shard_key({"b": 2, "a": 1}) != shards.shard_key({"a": 1})
+    (tmp_path / "m.py").write_text("x = 1")
+    before = shards.code_version(tmp_path)
+    (tmp_path / "m.py").write_text("x = 2")
+    assert shards.code_version(tmp_path) != before
+
+
+def test_split_in_shards():
+    assert shards.split_in_shards([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
+
+
+def test_workers(monkeypatch):
+    monkeypatch.setenv("DREAMTALK_WORKERS", "7")
+    assert shards.workers() == 7
