@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,9 @@ class StageRun:
 
     def dataset(self, name: str, frame: pd.DataFrame, source: Path) -> None:
         """Declare which table this run worked on; MLflow shows its name, size and digest."""
-        mlflow.log_input(mlflow.data.from_pandas(frame, source=str(source), name=name), context=name)
+        with warnings.catch_warnings():  # its advice on integer columns and local files is not for this table
+            warnings.simplefilter("ignore")
+            mlflow.log_input(mlflow.data.from_pandas(frame, source=str(source), name=name), context=name)
 
     def flush(self) -> None:
         run = mlflow.active_run()

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dreamtalk_models import checkpoints
+from dreamtalk_models.lip_expert import LipExpert
+from stages import shards
+from stages.training import lip_expert, session
+
+
+@pytest.fixture
+def workdir(toy, root: Path, tmp_path: Path, monkeypatch) -> Path:
+    """A folder to run stages in: the toy corpus and the demo's parameters, made tiny."""
+    shutil.copytree(toy.root, tmp_path, dirs_exist_ok=True)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["lip_expert"] |= {"steps": 6, "batch": 16, "d_model": 16, "feedforward": 16, "embedding": 8}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "mlflow").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(sys, "argv", ["lip_expert", "style_aware"])
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_stage_writes_weights_curves_and_metrics_and_leaves_no_state(workdir: Path) -> None:
+    lip_expert.main()
+    out = workdir / "models/lip_expert/style_aware"
+    assert sorted(path.name for path in out.iterdir()) == ["history.parquet", "run.json", "weights.safetensors"]
+    assert checkpoints.load(out / "weights.safetensors", LipExpert).style_aware
+    metrics = json.loads((workdir / "metrics/lip_expert/style_aware.json").read_text())
+    assert 0 <= metrics["test/balanced_accuracy"] <= 1
+    assert not list((workdir / shards.WORK / "train_lip_expert").iterdir())
+
+
+def test_missing_input_is_one_line_and_code_2(workdir: Path, capsys, monkeypatch) -> None:
+    (workdir / "params.yaml").unlink()
+    with pytest.raises(SystemExit) as stopped, session.session("train_lip_expert", "lip_expert"):
+        pass
+    assert stopped.value.code == 2
+    assert "params.yaml is missing" in capsys.readouterr().err
