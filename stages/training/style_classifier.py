@@ -39,13 +39,6 @@ def examples(
     return {"motion": (motion + noise).masked_fill(mask[..., None], 0), "mask": mask, "label": labels[clips]}
 
 
-def whole_clips(corpus: data.Corpus, labels: Tensor, p: parameters.StyleClassifier) -> loop.Batch:
-    """The first clip_frames frames of every clip, as they are."""
-    clips = torch.arange(len(corpus))
-    motion, mask = corpus.motion(clips, torch.zeros_like(clips), corpus.frames.clamp(max=p.clip_frames), p.clip_frames)
-    return {"motion": motion, "mask": mask, "label": labels}
-
-
 def task(corpus: data.Corpus, labels: Tensor, p: parameters.StyleClassifier) -> loop.Task:
     def loss(classifier: StyleClassifier, batch: loop.Batch, _: Generator) -> tuple[Tensor, dict[str, Tensor]]:
         logits = classifier(batch["motion"], batch["mask"])
@@ -61,11 +54,14 @@ def task(corpus: data.Corpus, labels: Tensor, p: parameters.StyleClassifier) -> 
 
 @torch.no_grad()
 def judge(classifier: StyleClassifier, corpus: data.Corpus, p: parameters.StyleClassifier) -> Tensor:
-    """(clips,) verdict on the first clip_frames frames of every clip."""
-    clips = torch.arange(len(corpus))
-    lengths = corpus.frames.clamp(max=p.clip_frames)
-    motion, mask = corpus.motion(clips, torch.zeros_like(clips), lengths, p.clip_frames)
-    return classifier(motion.to(loop.device()), mask.to(loop.device())).argmax(1).cpu()
+    """(clips,) verdict on every clip, whole."""
+    verdicts = []
+    for clips in torch.arange(len(corpus)).split(p.batch):
+        motion, mask = corpus.motion(
+            clips, torch.zeros_like(clips), corpus.frames[clips], int(corpus.frames[clips].max())
+        )
+        verdicts.append(classifier(motion.to(loop.device()), mask.to(loop.device())).argmax(1).cpu())
+    return torch.cat(verdicts)
 
 
 def by_part(names: list[str], part: int) -> list[str]:
@@ -86,10 +82,7 @@ def network(corpus: data.Corpus, classes: list[str], p: parameters.StyleClassifi
     return StyleClassifier(
         motion_dim=corpus.expression.width,
         classes=len(classes),
-        clip_frames=p.clip_frames,
-        d_model=p.d_model,
-        heads=p.heads,
-        feedforward=p.feedforward,
+        channels=p.channels,
         layers=p.layers,
         dropout=p.dropout,
     )

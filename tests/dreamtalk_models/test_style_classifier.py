@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 
 from dreamtalk_models.style_classifier import StyleClassifier
-from tests.dreamtalk_models.helpers import SMALL, overfit, without_gradient
+from tests.dreamtalk_models.helpers import overfit, without_gradient
 
 
 def test_learns_styles_of_motion():
-    classifier = StyleClassifier(motion_dim=6, classes=3, clip_frames=10, **SMALL)
+    classifier = StyleClassifier(motion_dim=6, classes=3, channels=16, layers=1, dropout=0.0)
     label = torch.arange(12) % 3
     motion = torch.randn(12, 10, 6)
     motion[..., 0] += 2.0 * label[:, None]
@@ -18,7 +18,7 @@ def test_learns_styles_of_motion():
 
 
 def test_padding_is_not_read():
-    classifier = StyleClassifier(motion_dim=6, classes=3, clip_frames=10, **SMALL).eval()
+    classifier = StyleClassifier(motion_dim=6, classes=3, channels=16, layers=1, dropout=0.0).eval()
     motion, mask = torch.randn(2, 10, 6), torch.zeros(2, 10, dtype=torch.bool)
     mask[:, 4:] = True
     logits = classifier(motion, mask)

@@ -13,14 +13,10 @@ from dreamtalk_models.style_classifier import StyleClassifier
 def style_group(classifier: StyleClassifier, motion: np.ndarray) -> int:
     """The style group, as the classifier's class index, of a motion (n, D) of any length.
 
-    A motion longer than the classifier's clips is judged in as few equal overlapping clips as cover it, by the mean of
-    their logits. Style accuracy is the share of clips whose generated motion falls into the group of the reference;
-    groups are speaker × emotion × level, a choice of ours, as the paper's grouping is not published.
+    Style accuracy is the share of clips whose generated motion falls into the group of the reference; groups are
+    speaker × emotion × level, a choice of ours, as the paper's grouping is not published.
     """
-    length = min(len(motion), classifier.config["clip_frames"])
-    starts = np.linspace(0, len(motion) - length, -(-len(motion) // length)).round().astype(int)
-    clips = np.stack([motion[start : start + length] for start in starts]).astype(np.float32)
-    return int(classifier(torch.from_numpy(clips)).mean(0).argmax())
+    return int(classifier(torch.from_numpy(np.array(motion, dtype=np.float32))[None])[0].argmax())
 
 
 @torch.inference_mode()

@@ -85,7 +85,7 @@ def _models(models: Path) -> None:
     sizes = {"d_model": 8, "heads": 2, "feedforward": 8, "layers": 1, "motion_dim": DIM}
     networks = {
         "syncnet": SyncNet(width=0.05, size=48),
-        "style_classifier": StyleClassifier(classes=2, clip_frames=16, **sizes),
+        "style_classifier": StyleClassifier(classes=2, motion_dim=DIM),
         "denoiser/full": Denoiser(audio_dim=3, style_frames=16, lower=(0,), **sizes),
     }
     for name, network in networks.items():

@@ -39,7 +39,7 @@ def test_intensity_grows_with_the_distance_from_neutral():
 def classifier() -> StyleClassifier:
     """Knows two groups by the sign of the first coefficient."""
     torch.manual_seed(0)
-    net = StyleClassifier(motion_dim=3, classes=2, clip_frames=16, d_model=8, heads=2, feedforward=8, layers=1)
+    net = StyleClassifier(motion_dim=3, classes=2, channels=8, layers=1)
     optimiser = torch.optim.Adam(net.parameters(), 0.02)
     for _ in range(60):
         label = torch.randint(0, 2, (32,))
