@@ -1,4 +1,4 @@
-"""The command line: ``dreamtalk fit | generate | evaluate | doctor | ui``.
+"""The command line: ``dreamtalk fit | generate | evaluate | doctor | reproduce | ui``.
 
 Exit codes: 0 done; 2 wrong use or bad input, told in one line on stderr; 1 anything else.
 """
@@ -193,6 +193,25 @@ def doctor() -> None:
     from flows.doctor import findings, table
 
     Console().print(table(list(findings(repository()))))
+
+
+@app.command()
+def reproduce(
+    stages: Annotated[list[str] | None, typer.Argument(help="Only these stages and what they need.")] = None,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = PREFECT_PORT,
+) -> None:
+    """The whole reproduction (dvc.yaml) as a Prefect flow; the server that shows it runs at least as long."""
+    from flows.servers import prefect_server
+
+    os.chdir(repository())
+    with prefect_server(prefect_port) as address:
+        print(f"Watch it at {address}", flush=True)
+        from flows.reproduce import reproduce as flow  # Prefect reads its settings when it is imported
+
+        try:
+            flow(stages)
+        except ValueError as error:
+            fail(str(error))
 
 
 @app.command()

@@ -5,10 +5,12 @@ There is no second list of stages here; what is up to date is DVC's to say, so P
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
 import networkx
+import yaml
 from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
@@ -46,12 +48,18 @@ def _state_name(result: StageResult) -> str:
     return "Completed" if result.outcome == "ran" else "Cached"
 
 
-@flow(name="reproduce", flow_run_name="reproduce-{profile}", task_runner=ThreadPoolTaskRunner(max_workers=MAX_PARALLEL))
-def reproduce(profile: str = "as in params.yaml", stages: list[str] | None = None) -> list[dict]:
-    """Run the graph, independent stages side by side.
+def _name() -> str:
+    """The profile and the commit, as in "demo-1a2b3c4"."""
+    profile = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")).get("profile", "reproduce")
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return f"{profile}-{head.stdout.strip()}".rstrip("-")
+
+
+@flow(name="reproduce", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=MAX_PARALLEL))
+def reproduce(stages: list[str] | None = None) -> list[dict]:
+    """Run the graph with the numbers of params.yaml, independent stages side by side.
 
     Args:
-        profile: a label of the run; the numbers that run are those of params.yaml.
         stages: only these and what they need; None runs all.
 
     Returns:
