@@ -7,7 +7,6 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
@@ -19,10 +18,10 @@ from stages.corpus.demo.portrait import make_portrait, project
 from stages.corpus.demo.rig import build_rig
 from stages.corpus.demo.speakers import Speaker, make_speaker
 from stages.corpus.demo.voice import SAMPLE_RATE, Prosody, Speech, speak
+from stages.corpus.encode import write_mp4
 
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _SENTENCE_S = 2.5  # at an ordinary rate
-_X264 = {"preset": "veryfast", "crf": "20", "threads": "1", "x264-params": "sliced-threads=0:lookahead-threads=1"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,8 @@ def make_clip(studio: Studio, actor: Actor, clip: Clip, out_dir: Path) -> dict:
     shapes = actor.rig.pose(motion.parameters)
     landmarks = project(shapes, studio.size, actor.speaker.placement, motion.angles, motion.shift)
     video = out_dir / "videos" / f"{name}.mp4"
-    encode(video, (actor.warper.frame(points) for points in landmarks), studio.size, speech, len(landmarks))
+    sound = speech.samples[: round(len(landmarks) / FPS * SAMPLE_RATE)]
+    write_mp4(video, (actor.warper.frame(points) for points in landmarks), FPS, sound, SAMPLE_RATE)
     write_truth(out_dir / "truth" / f"{name}.npz", clip, landmarks, motion, speech)
     return {
         "path": video.relative_to(out_dir).as_posix(),
@@ -88,27 +88,6 @@ def make_clip(studio: Studio, actor: Actor, clip: Clip, out_dir: Path) -> dict:
         "level": clip.level,
         "frames": len(landmarks),
     }
-
-
-def encode(path: Path, frames, size: int, speech: Speech, count: int) -> None:
-    """H.264 and AAC in an mp4 that holds no time of its making: the same frames give the same bytes."""
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as box:
-        video = box.add_stream("libx264", rate=FPS, options=_X264)
-        video.width, video.height, video.pix_fmt = size, size, "yuv420p"
-        audio = box.add_stream("aac", rate=SAMPLE_RATE, layout="mono", bit_rate=64000)
-        samples = np.clip(speech.samples[: round(count / FPS * SAMPLE_RATE)], -1, 1)
-        for picture in frames:
-            for packet in video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
-                box.mux(packet)
-        for packet in video.encode():
-            box.mux(packet)
-        for start in range(0, len(samples), 1024):
-            block = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
-            block.sample_rate, block.pts = SAMPLE_RATE, start
-            for packet in audio.encode(block):
-                box.mux(packet)
-        for packet in audio.encode():
-            box.mux(packet)
 
 
 def write_truth(path: Path, clip: Clip, landmarks: np.ndarray, motion: Motion, speech: Speech) -> None:
