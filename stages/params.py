@@ -31,6 +31,8 @@ class Section(BaseModel):
 class DemoCorpus(Section):
     speakers: Annotated[int, Field(ge=2)]
     clips_per_style: Count
+    frequent_speakers: Natural
+    frequent_clips_per_style: Count
     seconds: Positive
     size: Annotated[int, Field(ge=128, multiple_of=2)]
 

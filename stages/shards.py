@@ -10,8 +10,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +65,9 @@ def run_shards(
         print(f"{stage}: {len(jobs) - len(todo)} of {len(jobs)} shards are done already", flush=True)
     if not todo:
         return folders
-    for _ in track(_execute(function, todo, isolate), stage, total=len(todo), unit="shard"):
-        pass
+    with _one_thread_each():
+        for _ in track(_execute(function, todo, isolate), stage, total=len(todo), unit="shard"):
+            pass
     return folders
 
 
@@ -89,6 +92,27 @@ def _execute(function: Callable[..., None], todo: list[tuple[Path, tuple]], isol
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let jobs compute on one thread, here and in workers: workers do not crowd each other out, and sums are added up
+    in the same order however many workers there are."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else 0
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+        if torch:
+            torch.set_num_threads(threads)
 
 
 def _into(folder: Path, function: Callable[..., None], job: tuple) -> None:

@@ -18,7 +18,8 @@ CLIPS, SPLIT = Path("data/clips/clips.parquet"), Path("data/split.parquet")
 def split(clips: pd.DataFrame, settings: Split, seed: int) -> tuple[pd.DataFrame, list[str]]:
     """Assign every clip.
 
-    Speakers are drawn for test and val; the rest train. Of a test speaker's clips, `test_clips_per_style` of each
+    Speakers are drawn for test and val; the rest train. Those come first for test who have clips to spare for the
+    style classifier, that is, more than `test_clips_per_style` of most styles. Of a test speaker's clips, `test_clips_per_style` of each
     style group are "test", at least one in all; the others are "judge". A corpus with too few speakers gives up some
     of both, the last val speaker before the last test speaker, so that one is left to train on. One speaker alone is
     split by clip, without val.
@@ -47,6 +48,8 @@ def style(speaker: str, emotion: str | None, level: int | None) -> str:
 def _by_speaker(
     table: pd.DataFrame, speakers: list[str], settings: Split, rng: np.random.Generator
 ) -> tuple[pd.Series, list[str]]:
+    spare = table.groupby(["speaker", "style"]).size().groupby("speaker").median() > settings.test_clips_per_style
+    speakers = sorted(speakers, key=lambda speaker: not spare[speaker])  # stable: the draw decides among equals
     tests, vals = settings.test_speakers, settings.val_speakers
     while tests + vals > len(speakers) - 1:
         tests, vals = (tests - 1, vals) if tests > vals else (tests, vals - 1)

@@ -34,6 +34,8 @@ def write_corpus(
     *,
     speakers: int,
     clips_per_style: int,
+    frequent_speakers: int = 0,
+    frequent_clips_per_style: int = 1,
     seconds: float,
     size: int,
     seed: int,
@@ -43,7 +45,8 @@ def write_corpus(
     """Write the corpus under `out_dir`: videos/<clip>.mp4 and truth/<clip>.npz.
 
     speakers: alternately men (M001, ...) and women (W001, ...); clips_per_style: clips of each of the 22 styles
-    of a speaker; seconds: about how long a clip is; size: side of the square frames in px, even;
+    of a speaker; frequent_speakers: how many, from the first, have frequent_clips_per_style instead;
+    seconds: about how long a clip is; size: side of the square frames in px, even;
     workers: processes; on_done: called with each clip's row as it is finished, in no fixed order.
 
     Returns one row per clip: path (within `out_dir`, by which rows are sorted), speaker, emotion, level, frames.
@@ -54,7 +57,10 @@ def write_corpus(
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     studio = Studio(photograph(), size, seconds, seed)
     jobs = [
-        [Clip(speaker, emotion, level, number + 1) for number in range(clips_per_style)]
+        [
+            Clip(speaker, emotion, level, number + 1)
+            for number in range(frequent_clips_per_style if speaker < frequent_speakers else clips_per_style)
+        ]
         for speaker in range(speakers)
         for emotion, level in STYLES
     ]

@@ -80,7 +80,7 @@ def make_motion(speech: Speech, speaker: Speaker, clip: Clip, seed: int) -> Moti
     linear = mouth[:, : INDEX["lips_together"]]
     linear *= openness[:, None]
 
-    swell = 1 + 0.12 * _drift(rng, frames, 1, 0.9) + 0.10 * (loud[:, None] - 0.6)
+    swell = 1 + 0.06 * _drift(rng, frames, 1, 0.9) + 0.10 * (loud[:, None] - 0.6)
     parameters = mouth + swell * emotion_face(speaker, clip)
     beat = gaussian_filter1d(loud, 3.0) - 0.6
     for name in ("brow_raise_inner", "brow_raise_outer"):

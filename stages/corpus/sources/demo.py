@@ -16,7 +16,9 @@ REPORT_EVERY = 20  # videos
 def items(params: Params, raw_dir: Path) -> list[dict]:
     """Write the corpus into `raw_dir` (videos/, and truth/ beside them); rows of tables.SOURCES."""
     demo = params.ingest.demo
-    total = demo.speakers * len(STYLES) * demo.clips_per_style
+    frequent = min(demo.frequent_speakers, demo.speakers)
+    each = (demo.speakers - frequent) * demo.clips_per_style + frequent * demo.frequent_clips_per_style
+    total = len(STYLES) * each
     done = 0
 
     def count(_: dict) -> None:
@@ -29,6 +31,8 @@ def items(params: Params, raw_dir: Path) -> list[dict]:
         raw_dir,
         speakers=demo.speakers,
         clips_per_style=demo.clips_per_style,
+        frequent_speakers=frequent,
+        frequent_clips_per_style=demo.frequent_clips_per_style,
         seconds=demo.seconds,
         size=demo.size,
         seed=params.seed,
