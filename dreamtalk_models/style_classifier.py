@@ -41,8 +41,7 @@ class StyleClassifier(nn.Module):
         self.scale = nn.BatchNorm1d(motion_dim, affine=False)
         widths = [motion_dim] + [channels] * layers
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(before, after, KERNEL, padding=KERNEL // 2)
-            for before, after in pairwise(widths)
+            nn.Conv1d(before, after, KERNEL, padding=KERNEL // 2) for before, after in pairwise(widths)
         )
         pooled = 2 * (motion_dim + channels * (layers > 0))
         self.head = nn.Sequential(nn.BatchNorm1d(pooled), nn.Dropout(dropout), nn.Linear(pooled, classes))

@@ -117,9 +117,11 @@ class StylePredictor(nn.Module):
         return self.output(self.encoder(sequence, src_key_padding_mask=mask)[:, -1])
 
     def fit_scale(self, codes: Tensor) -> None:
-        """Take mean and deviation from the training set's style codes (n, style_dim), n ≥ 2."""
+        """Take mean and deviation from the training set's style codes (n, style_dim); what does not vary keeps its
+        scale."""
+        std = codes.std(0, correction=0)
         self.code_mean.copy_(codes.mean(0))
-        self.code_std.copy_(codes.std(0).clamp_min(1e-6))
+        self.code_std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
     def normalise(self, code: Tensor) -> Tensor:
         """Style code as the style encoder gives it → normalised."""

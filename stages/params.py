@@ -46,8 +46,8 @@ class Ingest(Section):
 
 class Crop(Section):
     size: Annotated[int, Field(ge=64, multiple_of=2)]
-    fps: Count
-    audio_rate: Count
+    fps: Literal[25]
+    audio_rate: Literal[16000]
     margin: NonNegative
     min_face: Count
     min_seconds: Positive
@@ -77,7 +77,6 @@ class Split(Section):
 
 
 class FaceModelParams(Section):
-    kind: Literal["mediapipe_pca"]
     identity_dim: Count
     expression_dim: Count
     frames_per_clip: Count
@@ -255,6 +254,15 @@ class Params(Section):
     generate: Generate
     evaluate: Evaluate
     report: Report
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Params:
+        expert, denoiser = self.lip_expert, self.denoiser
+        if expert.clip_frames > denoiser.clip_frames:
+            raise ValueError("lip_expert.clip_frames must not exceed denoiser.clip_frames: the expert judges its clips")
+        if denoiser.style_frames > expert.style_frames:
+            raise ValueError("denoiser.style_frames must not exceed lip_expert.style_frames: both see one reference")
+        return self
 
 
 def load(path: Path = PARAMS_FILE) -> Params:

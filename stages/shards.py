@@ -52,7 +52,7 @@ def run_shards(
     """Call ``function(folder, *job)`` for every job not done yet, in worker processes; return the jobs' folders.
 
     `function` must be importable by name and write all it makes into `folder`, which appears at its place only when
-    the call has returned. Order and number of workers do not change what is written. With `isolate`, not even a
+    the call has returned; shards of earlier inputs, parameters or code are removed. Order and number of workers do not change what is written. With `isolate`, not even a
     single job runs in this process, which it could take down with it.
 
     Raises:
@@ -63,15 +63,16 @@ def run_shards(
     todo = [(folder, job) for folder, job in zip(folders, jobs, strict=True) if not folder.exists()]
     if len(todo) < len(jobs):
         print(f"{stage}: {len(jobs) - len(todo)} of {len(jobs)} shards are done already", flush=True)
-    if not todo:
-        return folders
-    with _one_thread_each():
-        for _ in track(_execute(function, todo, isolate), stage, total=len(todo), unit="shard"):
-            pass
+    if todo:
+        with _one_thread_each():
+            for _ in track(_execute(function, todo, isolate), stage, total=len(todo), unit="shard"):
+                pass
+    if folders:
+        _keep_only(stage, keys)
     return folders
 
 
-def keep_only(stage: str, keys: Sequence[str]) -> None:
+def _keep_only(stage: str, keys: Sequence[str]) -> None:
     """Remove the shards of earlier inputs, parameters or code."""
     for folder in (WORK / stage).iterdir():
         if folder.name not in keys:

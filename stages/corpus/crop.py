@@ -125,7 +125,6 @@ def crop_all(sources: pd.DataFrame, raw_dir: Path, crop: Crop) -> list[Path]:
     except BrokenProcessPool:
         print("crop: a worker process died; going on with a process for every item", flush=True)
         folders = shards.run_shards(crop_unit, [(*job, True) for job in work], keys, "crop")
-    shards.keep_only("crop", keys)
     return folders
 
 

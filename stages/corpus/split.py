@@ -18,11 +18,11 @@ CLIPS, SPLIT = Path("data/clips/clips.parquet"), Path("data/split.parquet")
 def split(clips: pd.DataFrame, settings: Split, seed: int) -> tuple[pd.DataFrame, list[str]]:
     """Assign every clip.
 
-    Speakers are drawn for test and val; the rest train. Those come first for test who have clips to spare for the
-    style classifier, that is, more than `test_clips_per_style` of most styles. Of a test speaker's clips, `test_clips_per_style` of each
-    style group are "test", at least one in all; the others are "judge". A corpus with too few speakers gives up some
-    of both, the last val speaker before the last test speaker, so that one is left to train on. One speaker alone is
-    split by clip, without val.
+    Speakers are drawn for test and val; the rest train. Those come first for test who have clips to spare for the style
+    classifier: more than `test_clips_per_style` of most styles. Of a test speaker's clips, that many of each style
+    group are "test", at least one in all; the others are "judge". A corpus with too few speakers gives up some of both,
+    the last val speaker before the last test speaker, so that half are left to train on. One speaker alone is split by
+    clip. Where no speaker is left for val, clips of those trained on stand in.
 
     Returns:
         The table (tables.SPLIT), and warnings where the corpus was too small for what `settings` ask.
@@ -33,6 +33,7 @@ def split(clips: pd.DataFrame, settings: Split, seed: int) -> tuple[pd.DataFrame
     speakers = list(rng.permutation(sorted(table["speaker"].unique())))
     chosen = _by_speaker if len(speakers) > 1 else _by_clip
     table["split"], warnings = chosen(table, speakers, settings, rng)
+    warnings += _lend_val(table, rng)
     table["portrait_clip_id"] = _portraits(table)
     table["other_audio_clip_id"] = _other_audio(table)
     return table.drop(columns="frames"), warnings
@@ -51,7 +52,7 @@ def _by_speaker(
     spare = table.groupby(["speaker", "style"]).size().groupby("speaker").median() > settings.test_clips_per_style
     speakers = sorted(speakers, key=lambda speaker: not spare[speaker])  # stable: the draw decides among equals
     tests, vals = settings.test_speakers, settings.val_speakers
-    while tests + vals > len(speakers) - 1:
+    while tests + vals > max(1, len(speakers) // 2):
         tests, vals = (tests - 1, vals) if tests > vals else (tests, vals - 1)
     role = dict.fromkeys(speakers, "train") | dict.fromkeys(speakers[:tests], "judge")
     role |= dict.fromkeys(speakers[tests : tests + vals], "val")
@@ -65,6 +66,15 @@ def _by_speaker(
         f"only {len(speakers)} speakers: {tests} for test and {vals} for val"
         f" instead of {wanted[0]} and {wanted[1]}, so that some are left to train on"
     ]
+
+
+def _lend_val(table: pd.DataFrame, rng: np.random.Generator) -> list[str]:
+    """Where nobody is in val, move an eighth of the training clips there, if there are two or more."""
+    train = table.index[table["split"] == "train"]
+    if (table["split"] == "val").any() or len(train) < 2:
+        return []
+    table.loc[rng.permutation(train)[: max(1, len(train) // 8)], "split"] = "val"
+    return ["no speaker is left for val: clips of the speakers trained on stand in"]
 
 
 def _by_clip(

@@ -119,8 +119,6 @@ def run(name: str, settings: Params, data: Path, models: Path, out: Path) -> dic
 
     variant, generate = VARIANTS[name], settings.generate
     renderer = variant.renderer or generate.renderer
-    if renderer == "pirenderer":
-        generate = generate.model_copy(update={"max_clips": min(generate.max_clips, generate.pirenderer_clips)})
     takes = list(Performer(variant, generate, settings.seed, data, models).takes(tables.read(data / "split.parquet")))
     fresh_dir(out)
     (out / "videos").mkdir()

@@ -60,8 +60,10 @@ class Take:
     style_code: np.ndarray
 
 
-def chosen(split: pd.DataFrame, most: int) -> pd.DataFrame:
+def chosen(split: pd.DataFrame, *most: int) -> pd.DataFrame:
     """At most `most` test clips of split.parquet, evenly over the style groups, sorted by clip_id.
+
+    Several numbers choose one after the other: who is asked for fewer gets some of what the others get.
 
     Raises:
         ValueError: there is no test clip.
@@ -69,8 +71,9 @@ def chosen(split: pd.DataFrame, most: int) -> pd.DataFrame:
     test = split[split["split"] == "test"].sort_values(["style", "clip_id"])
     if test.empty:
         raise ValueError("data/split.parquet has no test clip: give the corpus more speakers, or see section split")
-    picked = np.linspace(0, len(test) - 1, min(most, len(test))).round().astype(int)
-    return test.iloc[picked].sort_values("clip_id")
+    for count in most:
+        test = test.iloc[np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int)]
+    return test.sort_values("clip_id")
 
 
 class Performer:
@@ -97,7 +100,10 @@ class Performer:
     def takes(self, split: pd.DataFrame) -> Iterator[Take]:
         """A take of every test clip that `settings` asks for, in order of clip_id; `split` is split.parquet."""
         mean = self._mean_expression(split) if self.variant.motion == "mean" else None
-        for clip in chosen(split, self.settings.max_clips).itertuples():
+        most = [self.settings.max_clips]
+        if (self.variant.renderer or self.settings.renderer) == "pirenderer":
+            most.append(self.settings.pirenderer_clips)
+        for clip in chosen(split, *most).itertuples():
             own = self.motion[clip.clip_id]
             code = self._style_code(clip)
             if self.variant.motion == "truth":

@@ -19,7 +19,7 @@ from stages.shards import WORK
 RESIDENT_BYTES = 8 * 2**30  # a larger column is memory-mapped instead of held in memory; the batches are the same
 
 
-NO_CLIPS = "a part of data/split.parquet has no clips: the corpus needs more speakers (see section split)"
+NO_CLIPS = "train, val or test has no clip in data/split.parquet: the corpus needs more clips or speakers"
 
 
 class DataError(ValueError):

@@ -130,6 +130,8 @@ def train(
                 with torch.no_grad():
                     found = task.validate(judged)
                 values |= {f"val/{name}": value for name, value in found.items()}
+                if not math.isfinite(found.get("loss", 0.0)):
+                    raise FloatingPointError(f"{label}: the validation loss is not finite at step {step}")
                 state.keep_best(judged, found.get("loss", -step))
             log(step, values)
             state.history.append((step, values))

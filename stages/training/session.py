@@ -81,7 +81,7 @@ class Session:
 def session(stage: str, section: str, variant: str | None = None, inputs: tuple[Path, ...] = ()) -> Iterator[Session]:
     """Open a training stage: models/<section>[/<variant>] and metrics/<section>[/<variant>].json are its outputs.
 
-    Bad parameters and bad or missing inputs end the program with one line on stderr and code 2.
+    Bad parameters, bad or missing inputs and numbers that run away end the program with one line on stderr and code 2.
 
     Args:
         stage: name in dvc.yaml, without its variant.
@@ -100,7 +100,7 @@ def session(stage: str, section: str, variant: str | None = None, inputs: tuple[
             loop.workspace(stage, identity, list(inputs)) as work,
         ):
             yield Session(params, run, out, work, f"{stage}/{variant}" if variant else stage)
-    except (ParamsError, FileNotFoundError, DataError) as error:
+    except (ParamsError, FileNotFoundError, DataError, FloatingPointError) as error:
         print(f"{stage}: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -66,7 +66,7 @@ def judge(classifier: StyleClassifier, corpus: data.Corpus, p: parameters.StyleC
 
 def by_part(names: list[str], part: int) -> list[str]:
     """One part of style groups' names, "speaker/emotion/level"."""
-    return [name.split("/")[part] for name in names]
+    return [name.rsplit("/", 2)[part] for name in names]
 
 
 def accuracies(truth: list[str], verdict: list[str]) -> dict[str, float]:

@@ -154,7 +154,7 @@ def report(s: Session, network: SyncNet, mouths: Mouths, name: str) -> None:
     )
     offsets = range(-VSHIFT, VSHIFT + 1)
     curve = distance_curve(embedded)
-    s.run.summary({f"{name}/best_offset": offsets[int(np.argmin(curve))]})
+    s.run.summary({f"{name}/best_offset": offsets[int(np.nanargmin(curve))]})
     s.run.figure(
         f"distance_{name}",
         figures.lines(
@@ -164,12 +164,13 @@ def report(s: Session, network: SyncNet, mouths: Mouths, name: str) -> None:
 
 
 def distance_curve(embedded: Sequence[tuple[Tensor, Tensor]]) -> np.ndarray:
-    """Mean distance of lips to the sound -15..15 frames away, over all windows that have one: (31,)."""
+    """Mean distance of lips to the sound -15..15 frames away, over the windows that have one: (31,), NaN for none."""
     curve = []
     for offset in range(-VSHIFT, VSHIFT + 1):
         distances = []
         for lips, sound in embedded:
-            rows = torch.arange(max(0, -offset), min(len(lips), len(sound) - offset))
+            first = max(0, -offset)
+            rows = torch.arange(first, max(first, min(len(lips), len(sound) - offset)))
             distances.append((lips[rows] - sound[rows + offset]).norm(dim=1))
         curve.append(float(torch.cat(distances).mean()))
     return np.array(curve)

@@ -36,6 +36,16 @@ def test_speakers_are_apart(table):
     assert test.groupby("style").size().tolist() == [1] * 6
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_speakers_with_clips_to_spare_are_tested_first(seed):
+    once = clips(6, ("angry", "sad"), 1)
+    often = clips(8, ("angry", "sad"), 3)
+    often = often[often["speaker"].isin(["S6", "S7"])]
+    table, warnings = split(pd.concat([once, often]), SETTINGS, seed)
+    assert set(table.loc[table["split"].isin(["test", "judge"]), "speaker"]) == {"S6", "S7"}
+    assert (table["split"] == "judge").sum() == 8 and not warnings
+
+
 def test_partners(table, tmp_path):
     tables.write(table, tables.SPLIT, tmp_path / "split.parquet")
     by_id = table.set_index("clip_id")
@@ -54,18 +64,23 @@ def test_the_seed_decides_and_the_order_of_rows_does_not(table):
 
 @pytest.mark.parametrize(
     ("speakers", "expected"),
-    [(3, {"train": 1, "val": 1, "test": 1}), (2, {"train": 1, "test": 1}), (4, {"train": 1, "val": 1, "test": 2})],
+    [
+        (2, {"train": 1, "test": 1}),
+        (3, {"train": 1, "val": 1, "test": 1}),
+        (4, {"train": 2, "val": 1, "test": 1}),
+        (6, {"train": 3, "val": 1, "test": 2}),
+    ],
 )
 def test_few_speakers(speakers, expected):
     table, warnings = split(clips(speakers, ("sad",), 1), SETTINGS, 0)
     assert table.groupby("split")["speaker"].nunique().to_dict() == expected
-    assert bool(warnings) == (speakers < 4)
+    assert bool(warnings) == (speakers < 6)
 
 
 @pytest.mark.parametrize(("emotions", "takes"), [(("sad", "fear"), 3), ((None,), 2), (("sad", "fear"), 1)])
 def test_one_speaker_is_split_by_clip_with_a_loud_warning(emotions, takes):
     table, warnings = split(clips(1, emotions, takes), SETTINGS, 0)
-    assert set(table["split"]) == {"train", "test"}
+    assert set(table["split"]) == ({"train", "val", "test"} if takes * len(emotions) > 2 else {"train", "test"})
     assert "ONE SPEAKER" in warnings[0]
 
 

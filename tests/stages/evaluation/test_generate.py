@@ -113,6 +113,8 @@ def test_clips_are_chosen_evenly_over_styles() -> None:
     picked = chosen(split, 10)
     assert picked["style"].nunique() == 10
     assert len(chosen(split, 100)) == 20
+    fewer = chosen(split, 11, 4)
+    assert len(fewer) == 4 and set(fewer["clip_id"]) < set(chosen(split, 11)["clip_id"])
     with pytest.raises(ValueError, match="no test clip"):
         chosen(split.assign(split="train"), 10)
 

@@ -19,9 +19,7 @@ from stages.features import fit as fitting
 from tests.synthetic_face import synthetic_clip, synthetic_model
 
 FIT = params.Fit(identity_weight=1e-4, expression_weight=1e-4, smoothing=0.05, max_error=0.1)
-LEARN = params.FaceModelParams(
-    kind="mediapipe_pca", identity_dim=8, expression_dim=6, frames_per_clip=20, detail_weight=1.0
-)
+LEARN = params.FaceModelParams(identity_dim=8, expression_dim=6, frames_per_clip=20, detail_weight=1.0)
 
 
 def write_corpus(folder: Path, speakers: int, clips: int, frames: int = 40) -> dict[str, np.ndarray]:
