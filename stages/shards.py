@@ -52,8 +52,8 @@ def run_shards(
     """Call ``function(folder, *job)`` for every job not done yet, in worker processes; return the jobs' folders.
 
     `function` must be importable by name and write all it makes into `folder`, which appears at its place only when
-    the call has returned; shards of earlier inputs, parameters or code are removed. Order and number of workers do not change what is written. With `isolate`, not even a
-    single job runs in this process, which it could take down with it.
+    the call has returned. Shards of earlier inputs, parameters or code are removed. Order and number of workers do not
+    change what is written. With `isolate`, not even a single job runs in this process, which it might take down.
 
     Raises:
         BrokenProcessPool: a worker died (a crash in native code, or out of memory).

@@ -107,7 +107,7 @@ def test_other_clip_of_a_speaker_with_one_clip_is_itself(toy) -> None:
 
 
 def test_no_clips_or_a_clip_without_motion_is_named(toy) -> None:
-    with pytest.raises(data.DataError, match="no clips"):
+    with pytest.raises(data.DataError, match="has no clip"):
         data.load(toy.split.head(0), toy.root / "data/motion")
     stranger = toy.split.head(1).assign(clip_id="nobody")
     with pytest.raises(data.DataError, match="lacks clip nobody"):
@@ -118,5 +118,5 @@ def test_spread_takes_evenly() -> None:
     split = pd.DataFrame({"clip_id": [f"c{i}" for i in range(9)]})
     assert data.spread(split, 3) == ["c0", "c4", "c8"]
     assert len(data.spread(split, 100)) == 9
-    with pytest.raises(data.DataError, match="no clips"):
+    with pytest.raises(data.DataError, match="has no clip"):
         data.spread(split.head(0), 3)
