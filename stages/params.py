@@ -165,14 +165,8 @@ class StylePredictor(Training, Transformer):
     ema: Annotated[float, Field(ge=0, lt=1)]
 
 
-class StyleClassifier(Training):
-    channels: Count
-    layers: Natural
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    clip_frames: Count
-    clip_frames_min: Count
-    noise: NonNegative
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+class StyleClassifier(Section):
+    shrinkage: Positive
 
 
 class SyncNet(Training):

@@ -19,7 +19,7 @@ NETWORKS = [
     lambda: Denoiser(motion_dim=6, audio_dim=5, lower=[1], decoder="split", beta_end=0.03, **SMALL),
     lambda: LipExpert(lip_dim=9, audio_dim=7, motion_dim=6, **SMALL),
     lambda: StylePredictor(style_dim=4, audio_dim=5, regression=True, **SMALL),
-    lambda: StyleClassifier(classes=3, channels=8),
+    lambda: StyleClassifier(classes=3),
     lambda: SyncNet(width=1 / 16, size=48),
     lambda: PIRenderer(driving_dim=5, descriptor=8, warp_channels=4, edit_channels=4, max_channels=8),
 ]
@@ -40,7 +40,7 @@ def test_a_file_alone_rebuilds_the_network(tmp_path, make):
 
 
 def test_same_network_same_bytes(tmp_path):
-    network = StyleClassifier(classes=3, channels=8)
+    network = StyleClassifier(classes=3)
     for name in ("a", "b"):
         checkpoints.save(network, tmp_path / name, step=1, seed=2, note="x")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -49,7 +49,7 @@ def test_same_network_same_bytes(tmp_path):
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "network.safetensors"
-    checkpoints.save(StyleClassifier(classes=3, channels=8), path)
+    checkpoints.save(StyleClassifier(classes=3), path)
     return path
 
 
@@ -74,11 +74,11 @@ def test_load_refuses_foreign_files(tmp_path):
 
 
 def test_load_names_a_config_or_weight_that_does_not_fit(tmp_path):
-    network = StyleClassifier(classes=3, channels=8)
+    network = StyleClassifier(classes=3)
     path = tmp_path / "network.safetensors"
     network.config["classes"] = 4
     checkpoints.save(network, path)
-    with pytest.raises(ValueError, match=r"head.2.weight is \(3, 144\) instead of \(4, 144\)"):
+    with pytest.raises(ValueError, match=r"centres is \(3, 64\) instead of \(4, 64\)"):
         checkpoints.load(path, StyleClassifier)
     network.config["colour"] = "red"
     checkpoints.save(network, path)
