@@ -22,6 +22,15 @@ from stages.training.session import MOTION, SPLIT, read_split, session
 LEARNT_FROM = ("train", "val", "judge")
 
 
+def groups_to_learn(split: pd.DataFrame) -> pd.DataFrame:
+    """The clips to learn from: those of style groups that are tested or show in several clips; all, where no group
+    does. One clip does not tell what is style and what is chance, and its group would only draw verdicts away."""
+    learnt = split[split["split"].isin(LEARNT_FROM)]
+    several = learnt.groupby("style")["clip_id"].transform("size") > 1
+    chosen = several | learnt["style"].isin(split.loc[split["split"] == "test", "style"])
+    return learnt[chosen] if chosen.any() else learnt
+
+
 def motions(clips: pd.DataFrame, columns: Columns) -> list[Tensor]:
     """The expression (n, D) of each clip."""
     return [torch.tensor(columns[clip_id]["expression"]) for clip_id in clips["clip_id"]]
@@ -71,7 +80,7 @@ def main() -> None:
     with session("train_style_classifier", "style_classifier", inputs=(SPLIT, MOTION)) as s:
         split = read_split(s.run)
         columns = Columns(MOTION)
-        learnt = split[split["split"].isin(LEARNT_FROM)]
+        learnt = groups_to_learn(split)
         classes = sorted(learnt["style"].unique())
         shrinkage = s.params.style_classifier.shrinkage
         classifier = fit(motions(learnt, columns), learnt["style"].tolist(), classes, shrinkage)

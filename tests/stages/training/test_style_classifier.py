@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pandas as pd
 import torch
 
 from stages.columns import Columns
@@ -8,7 +9,7 @@ from stages.training import style_classifier
 
 def test_groups_of_unseen_clips_are_recognised(toy) -> None:
     columns = Columns(toy.root / "data/motion")
-    learnt = toy.split[toy.split["split"].isin(style_classifier.LEARNT_FROM)]
+    learnt = style_classifier.groups_to_learn(toy.split)
     test = toy.split[toy.split["split"] == "test"]
     classes = sorted(learnt["style"].unique())
     known = style_classifier.motions(learnt, columns)
@@ -19,8 +20,14 @@ def test_groups_of_unseen_clips_are_recognised(toy) -> None:
     assert scores["accuracy"] <= min(scores["speaker_accuracy"], scores["emotion_accuracy"], scores["level_accuracy"])
 
 
-def test_judges_never_learn_from_test_clips() -> None:
-    assert "test" not in style_classifier.LEARNT_FROM
+def test_learns_from_groups_of_several_clips_and_never_from_test_clips() -> None:
+    split = pd.DataFrame(
+        [("a", "x", "train"), ("b", "y", "judge"), ("c", "y", "judge"), ("d", "z", "judge"), ("e", "z", "test")],
+        columns=["clip_id", "style", "split"],
+    )
+    assert style_classifier.groups_to_learn(split)["clip_id"].tolist() == ["b", "c", "d"]
+    alone = split[split["style"] == "x"]
+    assert style_classifier.groups_to_learn(alone)["clip_id"].tolist() == ["a"]
 
 
 def test_accuracies_count_parts() -> None:
