@@ -18,6 +18,7 @@ from stages.corpus.clip import crop_item
 from stages.corpus.decode import frames
 from stages.corpus.faces import FaceMesh
 from stages.corpus.takes import TakeFinder
+from stages.files import quoted
 
 
 def bare(path: Path, fps: float) -> tuple[int, float]:
@@ -35,11 +36,11 @@ def main() -> None:
     finder = TakeFinder(crop)
     for path in map(Path, sys.argv[1:]):
         count, floor = bare(path, crop.fps)
-        item = {"item_id": "clip", "origin": path.name, "path": path.name, "audio_path": None}
+        item = {"item_id": "clip", "origin": path.name, "path": quoted(path), "audio_path": None}
         item |= dict.fromkeys(("corpus", "speaker", "emotion", "level"))
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
-            clips, rejected, _ = crop_item(item, path.parent, Path(folder), crop, finder)
+            clips, rejected, _ = crop_item(item, Path(folder), crop, finder)
             whole = time.process_time() - start
         made = sum(row["frames"] for row in clips)
         print(

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
 
 
 @contextmanager
@@ -41,3 +42,13 @@ def write_json(data: object, path: Path) -> None:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def quoted(path: Path) -> str:
+    """A path as text that any table can hold: percent-encoded, as in a URL, whatever bytes its name has."""
+    return quote(os.fsencode(path))
+
+
+def unquoted(text: str) -> Path:
+    """The path that :func:`quoted` was given."""
+    return Path(os.fsdecode(unquote_to_bytes(text)))

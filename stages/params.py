@@ -38,7 +38,7 @@ class DemoCorpus(Section):
 
 
 class Ingest(Section):
-    source: Literal["demo", "folder"]
+    source: Literal["demo", "folder", "mead", "ravdess", "hdtf", "voxceleb2"]
     folder: str
     metadata: str | None
     demo: DemoCorpus
@@ -231,6 +231,7 @@ class Params(Section):
 
     profile: str
     seed: Natural
+    executor: Annotated[str, Field(pattern=r"^(processes|(tcp|tls|ucx)://\S+:\d+)$")]
     ingest: Ingest
     crop: Crop
     validate_: Annotated[Validate, Field(alias="validate")]

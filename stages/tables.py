@@ -18,11 +18,17 @@ SOURCES = pa.schema(
     [
         ("item_id", pa.string()),  # unique, filesystem-safe
         *_ORIGIN,
-        ("path", pa.string()),  # of the video below data/raw/; null where there is none
-        ("audio_path", pa.string()),  # of sound kept in a file of its own, below data/raw/; else null
+        ("path", pa.string()),  # of the video, percent-encoded (files.quoted), absolute or from the root; or null
+        ("audio_path", pa.string()),  # likewise of sound kept in a file of its own; else null
         ("origin", pa.string()),  # file name or address it came from, as given
+        ("start_s", pa.float64()),  # the part of the file that the item is; null: from its beginning
+        ("end_s", pa.float64()),  # null: to its end
+        ("face", pa.list_(pa.float64())),  # x0 y0 x1 y1 of the face meant, shares of the picture; null: the largest
+        ("window", pa.list_(pa.float64())),  # x y width height of a given crop, in heights of the picture; null: found
+        ("zoom", pa.float64()),  # of the window that is found; null: 1
         ("bytes", pa.int64()),
         ("sha256", pa.string()),
+        ("audio_sha256", pa.string()),  # of the file at audio_path
         ("status", pa.string()),  # ok | failed
         ("reason", pa.string()),
     ]
@@ -100,6 +106,11 @@ def write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
 def from_rows(rows: list[dict], schema: pa.Schema) -> pd.DataFrame:
     """Rows as a frame with all of `schema`'s columns; keys that a row lacks become null."""
     return pa.Table.from_pylist(rows, schema=schema).to_pandas(types_mapper=_nullable)
+
+
+def rows(frame: pd.DataFrame, schema: pa.Schema) -> list[dict]:
+    """A table's rows as plain Python values, in `schema`'s columns; what is missing is None."""
+    return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False).to_pylist()
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from stages.corpus.decode import MediaError, frames, read_audio
 from stages.corpus.encode import write_mp4, write_wav
 from stages.corpus.faces import box, edge
 from stages.corpus.takes import Take, TakeFinder, shrunk
-from stages.files import sha256
+from stages.files import sha256, unquoted
 from stages.params import Crop
 
 STRAY = 2  # percent of frames at either end whose face may stick out of the window
@@ -26,7 +26,7 @@ class Reject(ValueError):
 
 
 def crop_item(
-    item: dict, raw_dir: Path, media: Path, crop: Crop, finder: TakeFinder
+    item: dict, media: Path, crop: Crop, finder: TakeFinder
 ) -> tuple[list[dict], list[dict], dict[str, np.ndarray]]:
     """Clips of one video, written into `media` as <clip_id>.mp4 and .wav.
 
@@ -36,8 +36,8 @@ def crop_item(
     """
     clips, rejected, landmarks = [], [], {}
     try:
-        sound = _sound(item, raw_dir, crop.audio_rate)
-        for take in finder.takes(frames(raw_dir / item["path"], crop.fps)):
+        sound = _sound(item, crop.audio_rate)
+        for take in finder.takes(frames(unquoted(item["path"]), crop.fps)):
             clip_id = f"{item['item_id']}_p{len(clips) + 1:02d}"
             try:
                 row, landmarks[clip_id] = _clip(take, sound, crop, media / clip_id)
@@ -109,8 +109,8 @@ def refusal(item: dict, reason: str) -> dict:
     return {**origin(item), "start_s": None, "end_s": None, "stage": "crop", "reason": reason}
 
 
-def _sound(item: dict, raw_dir: Path, rate: int) -> np.ndarray:
-    sound = read_audio(raw_dir / (item["audio_path"] or item["path"]), rate)
+def _sound(item: dict, rate: int) -> np.ndarray:
+    sound = read_audio(unquoted(item["audio_path"] or item["path"]), rate)
     if not sound.size or np.abs(sound).max() < SILENCE:
         raise Reject("the sound is silent")
     return sound

@@ -23,29 +23,28 @@ from stages import columns, shards, tables
 from stages import params as parameters
 from stages.corpus.clip import Reject, crop_item, refusal
 from stages.corpus.takes import TakeFinder
-from stages.files import fresh_dir, sha256
+from stages.files import fresh_dir
 from stages.params import Crop
 from stages.program import one_line_errors
 
 RAW, CLIPS, LANDMARKS = Path("data/raw"), Path("data/clips"), Path("data/landmarks")
 UNIT = 8  # items in one piece of work: what a killed run loses, and what a small corpus is spread by
 KILLED = "it killed the process that cropped it: a crash in a decoder, or out of memory"
+PLACES = ("path", "audio_path")  # where equal content lies changes nothing
 TAR, ARROW, ROWS = "clips.tar", "landmarks.arrow", "rows.json"
 
 
-def jobs(sources: pd.DataFrame, raw_dir: Path, crop: Crop) -> tuple[list[tuple], list[str]]:
+def jobs(sources: pd.DataFrame, crop: Crop) -> tuple[list[tuple], list[str]]:
     """Work for :func:`crop_unit`, a few of the items that ingest found good in each, and the units' keys."""
-    good = sources[sources["status"] == "ok"].sort_values("item_id").astype(object)
-    items = good.where(good.notna(), None).to_dict("records")
-    for item in items:
-        item["audio_sha256"] = sha256(raw_dir / item["audio_path"]) if item["audio_path"] else None
+    items = tables.rows(sources[sources["status"] == "ok"].sort_values("item_id"), tables.SOURCES)
     parts = shards.split_in_shards(items, UNIT)
     settings = crop.model_dump(exclude={"shard_clips"})
     version = shards.code_version(Path(__file__).parent)
-    return [(part, str(raw_dir), settings) for part in parts], [shards.shard_key(p, settings, version) for p in parts]
+    contents = [[{k: v for k, v in item.items() if k not in PLACES} for item in part] for part in parts]
+    return [(part, settings) for part in parts], [shards.shard_key(c, settings, version) for c in contents]
 
 
-def crop_unit(folder: Path, items: list[dict], raw_dir: str, settings: dict, alone: bool = False) -> None:
+def crop_unit(folder: Path, items: list[dict], settings: dict, alone: bool = False) -> None:
     """Crop a few items into `folder`: clips.tar, landmarks.arrow, rows.json.
 
     Args:
@@ -58,9 +57,9 @@ def crop_unit(folder: Path, items: list[dict], raw_dir: str, settings: dict, alo
         for item in items:
             try:
                 if alone:
-                    made, refused, found = _in_child(_crop_alone, item, Path(raw_dir), media, crop)
+                    made, refused, found = _in_child(_crop_alone, item, media, crop)
                 else:
-                    made, refused, found = crop_item(item, Path(raw_dir), media, crop, finder)
+                    made, refused, found = crop_item(item, media, crop, finder)
             except BrokenProcessPool:
                 for leftover in media.glob(f"{item['item_id']}_p[0-9][0-9]*"):
                     leftover.unlink()
@@ -95,8 +94,7 @@ def assemble(
             name = f"shard-{len(list(clips_dir.glob('*.tar'))):05d}"
             _join(group, clips_dir / f"{name}.tar", landmarks_dir / f"{name}.arrow")
             clips += [row | {"shard": f"{name}.tar"} for row in made]
-    failed = sources[sources["status"] != "ok"].astype(object)
-    for item in failed.where(failed.notna(), None).to_dict("records"):
+    for item in tables.rows(sources[sources["status"] != "ok"], tables.SOURCES):
         rejected.append(refusal(item, item["reason"]) | {"stage": "ingest"})
     if not clips:
         raise Reject("no video gave a clip: " + _summary(rejected))
@@ -117,9 +115,9 @@ def assemble(
     }
 
 
-def crop_all(sources: pd.DataFrame, raw_dir: Path, crop: Crop) -> list[Path]:
+def crop_all(sources: pd.DataFrame, crop: Crop) -> list[Path]:
     """Crop every good item; the shards' folders. A worker that dies costs its item, not the run."""
-    work, keys = jobs(sources, raw_dir, crop)
+    work, keys = jobs(sources, crop)
     try:
         folders = shards.run_shards(crop_unit, work, keys, "crop", isolate=True)
     except BrokenProcessPool:
@@ -135,7 +133,7 @@ def main() -> None:
     params = parameters.load()
     sources = tables.read(RAW / "sources.parquet")
     with tracking.stage_run("crop", params, ["crop"]) as run:
-        folders = crop_all(sources, RAW, params.crop)
+        folders = crop_all(sources, params.crop)
         counts = assemble(folders, sources, CLIPS, LANDMARKS, params.crop.shard_clips)
         clips, quarantine = tables.read(CLIPS / "clips.parquet"), tables.read(CLIPS / "quarantine.parquet")
         print(f"crop: {len(clips)} clips of {counts['items']} items; {_summary(quarantine.to_dict('records'))}")
@@ -145,9 +143,9 @@ def main() -> None:
             run.table("quarantine", quarantine)
 
 
-def _crop_alone(item: dict, raw_dir: Path, media: Path, crop: Crop) -> tuple:
+def _crop_alone(item: dict, media: Path, crop: Crop) -> tuple:
     with TakeFinder(crop) as finder:
-        return crop_item(item, raw_dir, media, crop, finder)
+        return crop_item(item, media, crop, finder)
 
 
 def _summary(rejected: list[dict]) -> str:

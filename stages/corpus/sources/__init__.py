@@ -1,4 +1,7 @@
-"""Where raw videos come from: one module a source, each with ``items(params, raw_dir) -> rows of tables.SOURCES``."""
+"""Where raw videos come from: one module a source, each with ``items(params, raw_dir) -> rows of tables.SOURCES``.
+
+Videos that lie somewhere already stay there; a source that makes videos puts them into `raw_dir`.
+"""
 
 
 class SourceError(ValueError):

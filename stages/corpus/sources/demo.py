@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stages.corpus.demo import write_corpus
 from stages.corpus.demo.emotions import STYLES
-from stages.files import sha256
+from stages.files import quoted, sha256
 from stages.params import Params
 from stages.shards import workers
 
@@ -50,8 +50,7 @@ def _row(raw_dir: Path, clip: dict) -> dict:
         "speaker": clip["speaker"],
         "emotion": clip["emotion"],
         "level": clip["level"],
-        "path": path.relative_to(raw_dir).as_posix(),
-        "audio_path": None,
+        "path": quoted(path),
         "origin": path.name,
         "bytes": path.stat().st_size,
         "sha256": sha256(path),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 
 from stages.corpus.decode import MediaError, probe
 from stages.corpus.sources import SourceError
-from stages.files import sha256
+from stages.files import quoted, sha256
 from stages.params import Params
 from stages.progress import track
 from stages.shards import workers
@@ -31,10 +30,10 @@ PIECE = re.compile(r"_p\d+$")
 
 
 def items(params: Params, raw_dir: Path) -> list[dict]:
-    """Copy every video below ingest.folder to `raw_dir`/videos under a safe name; rows of tables.SOURCES.
+    """Every video below ingest.folder, where it lies; rows of tables.SOURCES.
 
-    A file that is no readable video becomes a row with status "failed" and its reason, and is not copied. A sound
-    file (.wav, .m4a) of the same stem beside a video is that video's sound. Hidden files are ignored.
+    A file that is no readable video becomes a row with status "failed" and its reason. A sound file (.wav, .m4a) of
+    the same stem beside a video is that video's sound. Hidden files are ignored.
 
     The speaker is, in this order: what the metadata say; M030 where the name is like MEAD's
     ``M030_front_angry_level3_001`` (with emotion and level); the first sub-folder; the file's stem.
@@ -49,14 +48,13 @@ def items(params: Params, raw_dir: Path) -> list[dict]:
     videos = [path for path in files if path not in sounds.values() or path.with_suffix("") not in stems]
     labels = _read_labels(folder, params.ingest.metadata, videos)
     ids = _item_ids([path.relative_to(folder) for path in videos])
-    (raw_dir / "videos").mkdir(parents=True, exist_ok=True)
 
     def take(path: Path, item_id: str) -> dict:
         origin = path.relative_to(folder)
         row = _guess(origin) | labels.get(origin, {})
         row |= {"item_id": item_id, "corpus": "folder", "origin": _text(origin), "bytes": path.stat().st_size}
         sound = sounds.get(path.with_suffix(""))
-        return row | _copy(path, sound if sound != path else None, raw_dir, item_id)
+        return row | _examine(path, sound if sound != path else None)
 
     with ThreadPoolExecutor(workers()) as pool:
         return list(track(pool.map(take, videos, ids), "ingest", total=len(videos), unit="file"))
@@ -74,23 +72,14 @@ def _files(folder: Path, metadata: str | None) -> list[Path]:
     return sorted(files, key=os.fsencode)
 
 
-def _copy(path: Path, sound: Path | None, raw_dir: Path, item_id: str) -> dict:
+def _examine(path: Path, sound: Path | None) -> dict:
+    """Whether a video can be read, and what identifies it and its sound; both stay where they are."""
     try:
         probe(path)
+        found = {"path": quoted(path), "sha256": sha256(path), "status": "ok"}
+        return found | ({"audio_path": quoted(sound), "audio_sha256": sha256(sound)} if sound else {})
     except (MediaError, OSError) as error:
-        return {"path": None, "audio_path": None, "sha256": None, "status": "failed", "reason": str(error)}
-    target = raw_dir / "videos" / (item_id + _safe_suffix(path))
-    shutil.copyfile(path, target)
-    audio_target = sound and raw_dir / "videos" / (item_id + _safe_suffix(sound))
-    if audio_target:
-        shutil.copyfile(sound, audio_target)
-    return {
-        "path": target.relative_to(raw_dir).as_posix(),
-        "audio_path": audio_target and audio_target.relative_to(raw_dir).as_posix(),
-        "sha256": sha256(target),
-        "status": "ok",
-        "reason": None,
-    }
+        return {"status": "failed", "reason": str(error)}
 
 
 def _guess(origin: Path) -> dict:
@@ -119,11 +108,6 @@ def _item_ids(origins: list[Path]) -> list[str]:
 
 def _short_hash(origin: Path) -> str:
     return hashlib.sha256(os.fsencode(origin)).hexdigest()[:8]
-
-
-def _safe_suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
-    return suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else ".bin"
 
 
 def _text(path: Path) -> str:

@@ -33,7 +33,7 @@ def cropped(tmp_path, crop, finder):
     (tmp_path / "media").mkdir()
 
     def run(path: Path, audio: Path | None = None):
-        return crop_item(item(path, tmp_path, audio), tmp_path, tmp_path / "media", crop, finder)
+        return crop_item(item(path, audio), tmp_path / "media", crop, finder)
 
     return run
 
@@ -80,7 +80,7 @@ def test_long_takes_are_cut_in_pieces_without_a_gap(film, crop, tmp_path, face):
     short, media = crop.model_copy(update={"max_seconds": 0.8}), tmp_path / "media"
     media.mkdir()
     with TakeFinder(short) as finder:
-        clips, rejected, _ = crop_item(item(film("a.mp4", nod(face, 45)), tmp_path), tmp_path, media, short, finder)
+        clips, rejected, _ = crop_item(item(film("a.mp4", nod(face, 45))), media, short, finder)
     assert [(row["start_s"], row["end_s"]) for row in clips] == [(0.0, 0.8), (0.8, 1.6)]
     assert "only 0.20 s" in rejected[0]["reason"]
 
@@ -175,8 +175,8 @@ def digest(folder: Path) -> dict[str, str]:
 
 def test_same_bytes_for_any_number_of_workers_and_after_a_kill(tmp_path, film, crop, monkeypatch):
     monkeypatch.setattr(stage, "UNIT", 1)
-    rows = [item(film(f"{name}.mp4", seconds=0.5), tmp_path) for name in "abc"]
-    rows.append(item(film("mute.mp4", sound=False), tmp_path))
+    rows = [item(film(f"{name}.mp4", seconds=0.5)) for name in "abc"]
+    rows.append(item(film("mute.mp4", sound=False)))
     rows.append(rows[0] | {"item_id": "bad", "status": "failed", "path": None, "reason": "has no video stream"})
     results = []
     for workers, drop in (("2", False), ("1", True)):
@@ -187,7 +187,7 @@ def test_same_bytes_for_any_number_of_workers_and_after_a_kill(tmp_path, film, c
             lost = sorted((tmp_path / "work1/crop").iterdir())[:2]
             shutil.rmtree(lost[0])
             lost[1].rename(lost[1].with_name(f".{lost[1].name}.1.tmp"))
-        folders = crop_all(sources(rows), tmp_path, crop)
+        folders = crop_all(sources(rows), crop)
         out = tmp_path / f"out{workers}"
         counts = assemble(folders, sources(rows), out / "clips", out / "landmarks", crop.shard_clips)
         results.append((digest(out / "clips"), digest(out / "landmarks"), counts))
@@ -205,8 +205,8 @@ def test_changed_parameters_or_sound_are_other_work(tmp_path, film, crop):
     video, wav, keys = film("a.mp4"), tmp_path / "videos/a.wav", set()
     for seconds, size in ((0.5, 128), (0.6, 128), (0.6, 192)):
         write_wav(wav, hum(seconds), RATE)
-        row = item(video, tmp_path, wav)
-        keys |= set(stage.jobs(sources([row]), tmp_path, crop.model_copy(update={"size": size}))[1])
+        row = item(video, wav)
+        keys |= set(stage.jobs(sources([row]), crop.model_copy(update={"size": size}))[1])
     assert len(keys) == 3
 
 
@@ -224,8 +224,8 @@ def test_a_crash_in_native_code_costs_one_item(tmp_path, film, crop, monkeypatch
         return function(row, *rest)
 
     monkeypatch.setattr(stage, "_in_child", in_child)
-    rows = [item(film(f"{name}.mp4", seconds=0.5), tmp_path) for name in "ab"]
-    work, _ = stage.jobs(sources(rows), tmp_path, crop)
+    rows = [item(film(f"{name}.mp4", seconds=0.5)) for name in "ab"]
+    work, _ = stage.jobs(sources(rows), crop)
     (tmp_path / "unit").mkdir()
     stage.crop_unit(tmp_path / "unit", *work[0], alone=True)
     assemble([tmp_path / "unit"], sources(rows), tmp_path / "clips", tmp_path / "landmarks", 8)
@@ -235,8 +235,6 @@ def test_a_crash_in_native_code_costs_one_item(tmp_path, film, crop, monkeypatch
 
 
 def test_no_clip_at_all_is_an_error_with_the_reasons(tmp_path):
-    rows = sources(
-        [item(Path(__file__), Path(__file__).parent) | {"status": "failed", "reason": "has no video stream"}]
-    )
+    rows = sources([item(Path(__file__)) | {"status": "failed", "reason": "has no video stream"}])
     with pytest.raises(Reject, match="has no video stream"):
         assemble([], rows, tmp_path / "clips", tmp_path / "landmarks", 8)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from stages import tables
+from stages.files import quoted, sha256
 
 RATE = 16000
 
@@ -52,10 +53,10 @@ def turn(path: Path) -> None:
     path.write_bytes(data)
 
 
-def item(path: Path, raw_dir: Path, audio: Path | None = None) -> dict:
+def item(path: Path, audio: Path | None = None, **given: object) -> dict:
     """The row that ingest would write."""
     return {
         **dict.fromkeys(tables.SOURCES.names), "item_id": path.stem, "corpus": "test", "speaker": "A", "status": "ok",
-        "path": str(path.relative_to(raw_dir)), "audio_path": audio and str(audio.relative_to(raw_dir)),
-        "origin": path.name, "bytes": path.stat().st_size, "sha256": path.name,
+        "path": quoted(path), "audio_path": audio and quoted(audio), "audio_sha256": audio and sha256(audio),
+        "origin": path.name, "bytes": path.stat().st_size, "sha256": sha256(path), **given,
     }  # fmt: skip
