@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from stages import params as parameters
+from stages import tables
 from stages.corpus.clip import crop_item
 from stages.corpus.decode import frames
 from stages.corpus.faces import FaceMesh
@@ -37,7 +38,7 @@ def main() -> None:
     for path in map(Path, sys.argv[1:]):
         count, floor = bare(path, crop.fps)
         item = {"item_id": "clip", "origin": path.name, "path": quoted(path), "audio_path": None}
-        item |= dict.fromkeys(("corpus", "speaker", "emotion", "level"))
+        item = dict.fromkeys(tables.SOURCES.names) | item
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
             clips, rejected, _ = crop_item(item, Path(folder), crop, finder)

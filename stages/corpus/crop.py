@@ -5,6 +5,7 @@ Every item of sources.parquet gives clips, or a row of quarantine.parquet that s
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import re
@@ -29,6 +30,7 @@ from stages.program import one_line_errors
 
 RAW, CLIPS, LANDMARKS = Path("data/raw"), Path("data/clips"), Path("data/landmarks")
 UNIT = 8  # items in one piece of work: what a killed run loses, and what a small corpus is spread by
+THUMBNAILS = 12  # pictures kept of each kind of rejection
 KILLED = "it killed the process that cropped it: a crash in a decoder, or out of memory"
 PLACES = ("path", "audio_path")  # where equal content lies changes nothing
 TAR, ARROW, ROWS = "clips.tar", "landmarks.arrow", "rows.json"
@@ -99,8 +101,12 @@ def assemble(
     if not clips:
         raise Reject("no video gave a clip: " + _summary(rejected))
     used, refused = {row.pop("item_id") for row in clips}, {row["item_id"] for row in rejected}
-    tables.write(tables.from_rows(clips, tables.CLIPS), tables.CLIPS, clips_dir / "clips.parquet")
-    tables.write(tables.from_rows(rejected, tables.QUARANTINE), tables.QUARANTINE, clips_dir / "quarantine.parquet")
+    for name, rows, schema in (
+        ("clips", clips, tables.CLIPS),
+        ("quarantine", rejected, tables.QUARANTINE),
+        ("thumbnails", _thumbnails(rejected), tables.THUMBNAILS),
+    ):
+        tables.write(tables.from_rows(rows, schema), schema, clips_dir / f"{name}.parquet")
     if used | refused != set(sources["item_id"]):
         raise AssertionError(
             f"items without a clip or a reason: {sorted(set(sources['item_id']) - used - refused)[:5]}"
@@ -148,9 +154,26 @@ def _crop_alone(item: dict, media: Path, crop: Crop) -> tuple:
         return crop_item(item, media, crop, finder)
 
 
+def _thumbnails(rejected: list[dict]) -> list[dict]:
+    """Rows of tables.THUMBNAILS: of each kind of reason, the first few in order of the items' names."""
+    shown: Counter[str] = Counter()
+    chosen = []
+    for row in sorted(rejected, key=lambda row: (row["item_id"], row["start_s"] or 0.0)):
+        shown[kind := _kind(row["reason"])] += 1
+        if shown[kind] <= THUMBNAILS:
+            jpeg = base64.b64decode(row["jpeg"]) if row["jpeg"] else None
+            chosen.append({name: row[name] for name in ("item_id", "start_s", "reason")} | {"jpeg": jpeg})
+    return chosen
+
+
+def _kind(reason: str) -> str:
+    """A reason without its numbers and details."""
+    return re.sub(r"\d[\d.]*", "#", re.split(r"[:,]", reason)[0])
+
+
 def _summary(rejected: list[dict]) -> str:
     """Reasons and how often, the numbers in them left out."""
-    reasons = Counter(re.sub(r"\d[\d.]*", "#", re.split(r"[:,]", row["reason"])[0]) for row in rejected)
+    reasons = Counter(_kind(row["reason"]) for row in rejected)
     counted = ", ".join(f"{count} x {reason!r}" for reason, count in reasons.most_common())
     return f"{len(rejected)} rejected" + (f" ({counted})" if rejected else "")
 
