@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -11,14 +12,14 @@ CONNECT_S = 10
 
 
 class ClusterError(RuntimeError):
-    """There is no scheduler at the address, or no worker; the text says what to start."""
+    """The cluster cannot be used; the text says why, and what to start."""
 
 
 def on_cluster(address: str, function: Callable[..., None], calls: Sequence[tuple]) -> Iterator[None]:
     """Call ``function(*call)`` on the cluster's workers, in this process' folder; yield as each returns.
 
     Raises:
-        ClusterError: see there.
+        ClusterError: no scheduler, no worker, or the scheduler went away.
         BrokenProcessPool: a call took down several workers, one after the other.
         Exception: whatever a call raised; calls not yet begun are given up.
     """
@@ -33,8 +34,12 @@ def on_cluster(address: str, function: Callable[..., None], calls: Sequence[tupl
             raise ClusterError(f"the Dask scheduler at {address} has no workers: start `dask worker {address}`")
         futures = [client.submit(_there, str(Path.cwd()), function, call, pure=False) for call in calls]
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 yield future.result()
+        except CancelledError as error:
+            raise ClusterError(
+                f"the Dask scheduler at {address} is gone; what was finished is kept: {error}"
+            ) from error
         except KilledWorker as error:
             raise BrokenProcessPool(f"workers of {address} died: {error}") from error
         finally:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def run_shards(
                 done = (
                     _execute(function, todo, isolate)
                     if executor == PROCESSES
-                    else on_cluster(executor, _into, [(folder, function, job) for folder, job in todo])
+                    else on_cluster(executor, _into, [(folder, _by_name(function), job) for folder, job in todo])
                 )
                 for _ in track(done, stage, total=len(todo), unit="shard"):
                     pass
@@ -167,6 +168,13 @@ def _one_thread_each() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
         if torch:
             torch.set_num_threads(threads)
+
+
+def _by_name(function: Callable[..., None]) -> Callable[..., None]:
+    """A function of the program that runs, as other machines can import it."""
+    if function.__module__ != "__main__":
+        return function
+    return getattr(import_module(sys.modules["__main__"].__spec__.name), function.__name__)
 
 
 def _into(folder: Path, function: Callable[..., None], job: tuple) -> None:
