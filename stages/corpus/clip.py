@@ -182,6 +182,8 @@ def _meant(item: dict) -> Meant:
 
 def _sound(item: dict, rate: int, begin: float, end: float | None) -> np.ndarray:
     sound = read_audio(unquoted(item["audio_path"] or item["path"]), rate, begin, end)
+    if not sound.size and begin:
+        raise Reject(f"has no sound from {begin:.1f} s on, where the part that is wanted begins")
     if not sound.size or np.abs(sound).max() < SILENCE:
         raise Reject("the sound is silent")
     return sound

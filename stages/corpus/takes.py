@@ -19,7 +19,8 @@ from stages.params import Crop
 LOOK_EVERY_S = 0.2  # while no face is followed
 RIVALS_EVERY_S = 1.0
 LOST_S = 0.4  # without a face this long, the take is over
-REGION = 2.0  # edge of what is kept, in windows: the face may move half a window each way
+REGION = 2.0  # edge of what is kept, in windows: the face may move half a window each way,
+FOLLOWED = 3.0  # or a whole one where the window follows it
 DETAIL = 1.25  # resolution of what is kept, in px per px of the clip
 JUMP_IOU = 0.3  # boxes of one face in successive frames overlap more than this
 
@@ -81,6 +82,16 @@ class Take:
     window: np.ndarray | None = None
     frames: list[np.ndarray] = field(default_factory=list)
     landmarks: list[np.ndarray | None] = field(default_factory=list)
+    first_box: np.ndarray | None = None
+    last_box: np.ndarray | None = None
+
+    def add(self, view: np.ndarray, points: np.ndarray | None, face: np.ndarray | None) -> None:
+        """One more frame, its landmarks and their box."""
+        self.frames.append(view)
+        self.landmarks.append(points)
+        if face is not None:
+            self.first_box = face if self.first_box is None else self.first_box
+            self.last_box = face
 
     def view(self, rgb: np.ndarray) -> np.ndarray:
         """The region of a whole frame, at the take's scale."""
@@ -94,14 +105,6 @@ class Take:
     def end(self) -> int:
         """Number of the first frame after it."""
         return self.start + len(self.frames)
-
-    @property
-    def first_box(self) -> np.ndarray:
-        return box(self.landmarks[0])
-
-    @property
-    def last_box(self) -> np.ndarray:
-        return box(next(points for points in reversed(self.landmarks) if points is not None))
 
     @property
     def lost(self) -> int:
@@ -170,7 +173,8 @@ class TakeFinder:
         if given is None:
             x0, y0, x1, y1 = box(points)
             window = edge(box(points)) * (1 + 2 * self._params.margin) * meant.zoom
-            region = _square((x0 + x1) / 2, (y0 + y1) / 2, REGION * window, rgb.shape)
+            reach = FOLLOWED if self._params.smoothing_s else REGION
+            region = _square((x0 + x1) / 2, (y0 + y1) / 2, reach * window, rgb.shape)
         else:
             x, y, window = given
             region = _square(x + window / 2, y + window / 2, window, rgb.shape)
@@ -183,8 +187,7 @@ class TakeFinder:
         found = self._mesh.landmarks(_only(view, expected))
         if found is None or overlap(box(found), expected) < JUMP_IOU:
             return None
-        take.frames.append(view)
-        take.landmarks.append(found)
+        take.add(view, found, box(found))
         return take
 
     def _find(self, rgb: np.ndarray, place: np.ndarray | None) -> tuple[np.ndarray | None, float | None]:
@@ -212,14 +215,15 @@ class TakeFinder:
     def _follow(self, take: Take, view: np.ndarray) -> bool:
         """Add a frame to the take; False if it does not belong there."""
         points = self._mesh.landmarks(view)
-        if points is not None and (overlap(box(points), take.last_box) < JUMP_IOU or self._leaves(take, points)):
-            return False
-        if points is not None and overlap(box(points), take.first_box) < self._params.min_overlap:
-            return False
-        take.frames.append(view)
-        take.landmarks.append(points)
-        if points is not None and take.rival is not None and len(take.frames) % self._frames(RIVALS_EVERY_S) == 0:
-            take.rival = max(take.rival, self._rival(view, box(points)))
+        face = None if points is None else box(points)
+        if face is not None:
+            if overlap(face, take.last_box) < JUMP_IOU or self._leaves(take, points, face):
+                return False
+            if overlap(face, take.first_box) < self._params.min_overlap:
+                return False
+        take.add(view, points, face)
+        if face is not None and take.rival is not None and len(take.frames) % self._frames(RIVALS_EVERY_S) == 0:
+            take.rival = max(take.rival, self._rival(view, face))
         return True
 
     def _rival(self, view: np.ndarray, own: np.ndarray) -> float:
@@ -227,11 +231,11 @@ class TakeFinder:
         return float(edge(others[0]) / edge(own)) if others else 0.0
 
     @staticmethod
-    def _leaves(take: Take, points: np.ndarray) -> bool:
+    def _leaves(take: Take, points: np.ndarray, face: np.ndarray) -> bool:
         """Is the face's middle at the region's edge?"""
         height, width = take.frames[0].shape[:2]
         x, y = points[:468, :2].mean(axis=0)
-        reach = edge(box(points)) / 4
+        reach = edge(face) / 4
         return not (reach < x < width - reach and reach < y < height - reach)
 
 
