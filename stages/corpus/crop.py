@@ -68,7 +68,7 @@ def crop_shard(folder: Path, item: dict, settings: dict, alone: bool = False) ->
         media.mkdir()
         clips, rejected, landmarks = [], [refusal(item, KILLED)], {}
     columns.write_shard(folder / ARROW, [{"clip_id": key, "landmarks": value} for key, value in landmarks.items()])
-    _write_tar(folder / TAR, sorted(media.iterdir()))
+    write_tar(folder / TAR, sorted(media.iterdir()))
     shutil.rmtree(media)
     rows = json.dumps({"clips": clips, "quarantine": rejected}, sort_keys=True)
     (folder / ROWS).write_text(rows, encoding="utf-8")
@@ -215,7 +215,7 @@ def _summary(rejected: list[dict]) -> str:
     return f"{len(rejected)} rejected" + (f" ({counted})" if rejected else "")
 
 
-def _write_tar(path: Path, members: list[Path]) -> None:
+def write_tar(path: Path, members: list[Path]) -> None:
     """An uncompressed USTAR of the files' contents alone: no time, owner or mode."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for member in members:
