@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from stages.corpus.contracts import check_tables
 
 from stages import columns, shards, tables
 from stages import params as parameters
 from stages.corpus import crop
 from stages.corpus.clip import origin
-from stages.corpus.contracts import check_tables
 from stages.corpus.split import split
 
 LIMIT_S, LIMIT_GB = 60.0, 2.0
@@ -71,9 +71,20 @@ def finish(folder: Path, item: dict, settings: dict) -> None:
     row = {
         "clip_id": item["item_id"],
         **origin(item),
-        **{"start_s": 0.0, "end_s": FRAMES / 25, "frames": FRAMES, "fps": 25.0, "window": [0.0, 0.0, 256.0]},
-        **{"width": settings["size"], "height": settings["size"], "audio_rate": 16000, "audio_s": FRAMES / 25},
-        **{"face_px": 150.0, "detection_rate": 1.0, "sha256": item["sha256"], "status": "ok", "reason": None},
+        "start_s": 0.0,
+        "end_s": FRAMES / 25,
+        "frames": FRAMES,
+        "fps": 25.0,
+        "window": [0.0, 0.0, 256.0],
+        "width": settings["size"],
+        "height": settings["size"],
+        "audio_rate": 16000,
+        "audio_s": FRAMES / 25,
+        "face_px": 150.0,
+        "detection_rate": 1.0,
+        "sha256": item["sha256"],
+        "status": "ok",
+        "reason": None,
     }
     media = folder.with_name("media")
     media.mkdir(parents=True, exist_ok=True)
@@ -100,7 +111,11 @@ def main() -> None:
         table, raw, clips, landmarks = sources(arguments.items), Path("raw"), Path("clips"), Path("landmarks")
         raw.mkdir()
         with timed("planning"):
-            tables.write(tables.from_rows(tables.rows(table, tables.SOURCES), tables.SOURCES), tables.SOURCES, raw / "sources.parquet")
+            tables.write(
+                tables.from_rows(tables.rows(table, tables.SOURCES), tables.SOURCES),
+                tables.SOURCES,
+                raw / "sources.parquet",
+            )
             table = tables.read(raw / "sources.parquet")
             work, keys = crop.jobs(table, settings)
         print("making what workers would have made ...", flush=True)
