@@ -16,7 +16,6 @@ from stages import tables
 from stages.corpus.media import Clips
 from tests.stages.corpus.tiny_videos import item
 
-
 pytestmark = pytest.mark.slow  # each run imports mediapipe and MLflow anew
 
 
