@@ -77,7 +77,7 @@ def validate(paths: Corpus, settings: Validate, crop: Crop, protocol: str) -> tu
 def numbers(checks: list[Check], corpus: Corpus | None) -> dict[str, float]:
     """What metrics/validate.json holds."""
     counted = {"contracts": len(checks), "contracts_broken": sum(not check.kept for check in checks)}
-    if corpus is None:
+    if corpus is None or corpus.clips.empty:
         return counted
     clips = corpus.clips
     seconds = clips["frames"] / clips["fps"]
@@ -101,8 +101,10 @@ def write_page(checks: list[Check], picture: Picture | None, unseen: str, params
         unseen: why there is no picture, if there is none.
     """
     template = pages.environment(Path(__file__).parent, TEMPLATES).get_template("contracts_page.html.j2")
+    names = dict.fromkeys(check.table for check in checks)
     page = template.render(
         checks=checks,
+        tables={name: [check for check in checks if check.table == name] for name in names},
         broken=[check for check in checks if not check.kept],
         picture=picture,
         unseen=unseen,
@@ -116,7 +118,7 @@ def write_page(checks: list[Check], picture: Picture | None, unseen: str, params
 
 def report(checks: list[Check], params: Params, folder: Path, corpus: Corpus | None, run: tracking.StageRun) -> None:
     """The page, and the same in MLflow; `folder` gets the figures."""
-    drawn, unseen = None, "There is no picture of a corpus whose tables do not have their columns."
+    drawn, unseen = None, "There is no picture of a corpus without clips, or whose tables lack their columns."
     if corpus is not None and len(corpus.clips):
         drawn = draw(Clips(CLIPS), corpus.quarantine, corpus.split, params.crop, folder)
         run.artifact(folder, "figures")

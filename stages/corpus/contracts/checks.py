@@ -83,4 +83,6 @@ def _outcome(name: str, frame: pd.DataFrame, key: str, result: ExpectationValida
 
 def _row_name(frame: pd.DataFrame, key: str, column: str | None, place: int) -> str:
     row = frame.iloc[place]
-    return str(row[key]) if column in (None, key) else f"{row[key]}: {column} = {row[column]}"
+    if column in (None, key) or pd.api.types.is_bool_dtype(frame[column]):  # the contract itself says what is not so
+        return str(row[key])
+    return f"{row[key]}: {column} = {row[column]}"

@@ -10,10 +10,11 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from stages.plots import COLOURS
 
-SMALL = (4.6, 2.4)  # inches
+SMALL = (4.6, 2.5)  # inches
 LABELLED = 36  # bars that have their names below them
 NAME = 18  # characters of a speaker's name that are shown
 REASONS = 12
@@ -47,6 +48,7 @@ def detection(rates: Sequence[float], least: float) -> Figure:
     _label(axes, bars, counts)
     axes.set_xlabel("frames in which the face was found, %")
     axes.set_ylabel("clips")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(False, axis="x")
     return figure
 
@@ -59,7 +61,7 @@ def styles(counts: pd.DataFrame) -> Figure:
     """
     grid = counts.set_index("emotion").drop(columns="all levels")
     ink, paper = plt.rcParams["text.color"], plt.rcParams["grid.color"]
-    figure, axes = plt.subplots(figsize=(4.6, 0.9 + 0.27 * len(grid)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(4.6, max(SMALL[1], 0.6 + 0.22 * len(grid))), layout="constrained")
     shades = LinearSegmentedColormap.from_list("shades", [(*_rgb(paper), 0.15), (*_rgb(COLOURS[0]), 0.75)])
     axes.pcolormesh(np.arange(grid.shape[1] + 1), np.arange(len(grid) + 1), grid, cmap=shades, vmin=0, lw=2, ec="none")
     for (row, column), value in np.ndenumerate(grid.to_numpy()):
@@ -89,7 +91,7 @@ def speakers(minutes: pd.DataFrame) -> Figure:
         axes.bar(places, values, width, bottom, color=PARTS[part], label=part)
         bottom = bottom + values
     if len(minutes) <= LABELLED:
-        turned = len(minutes) > 12 or max(map(len, minutes.index)) > 8
+        turned = len(minutes) > 12 or max(len(str(name)) for name in minutes.index) > 10
         axes.set_xticks(
             places, [_name(name) for name in minutes.index], rotation=60 * turned, ha="right" if turned else "center"
         )
@@ -97,8 +99,9 @@ def speakers(minutes: pd.DataFrame) -> Figure:
             text.set(parse_math=False, rotation_mode="anchor")
     else:
         axes.set_xlabel(f"{len(minutes):,} speakers, longest first")
-    axes.set_xlim(-0.6, max(len(minutes), 6) - 0.4)
+    axes.set_xlim(-0.6, max(len(minutes), 8) - 0.4)
     axes.set_ylabel("minutes")
+    axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.grid(False, axis="x")
     axes.legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
@@ -146,8 +149,9 @@ def rejections(counts: pd.DataFrame) -> Figure:
 
 def _histogram(values: Sequence[float], label: str, bounds: Sequence[float]) -> Figure:
     values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
     figure, axes = plt.subplots(figsize=SMALL, layout="constrained")
-    axes.hist(values, bins=min(30, max(5, len(values) // 6)), color=COLOURS[0], edgecolor="none", rwidth=0.92)
+    axes.hist(values, bins=min(40, max(10, len(values) // 6)), color=COLOURS[0], edgecolor="none", rwidth=0.92)
     low, high = axes.get_xlim()
     room = high - low
     for bound in bounds:
@@ -155,6 +159,7 @@ def _histogram(values: Sequence[float], label: str, bounds: Sequence[float]) -> 
             axes.axvline(bound, color=BAD, linestyle="--", linewidth=1)
     axes.set_xlabel(label)
     axes.set_ylabel("clips")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     return figure
 
 

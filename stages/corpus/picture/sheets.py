@@ -28,9 +28,11 @@ class Tile:
     """A small picture and the lines below it; without a picture, where there is none to show.
 
     Attributes:
+        name: of the clip or the item.
         jpeg: the picture's bytes, or None.
     """
 
+    name: str
     title: str
     caption: str
     jpeg: bytes | None
@@ -47,28 +49,32 @@ class Rejected:
 
 
 def sample(clips: pd.DataFrame, count: int = ACCEPTED) -> pd.DataFrame:
-    """At most `count` clips of as many speakers as can be, and of as many emotions: the strongest of each.
+    """At most `count` clips of as many speakers as can be, then emotions, then videos; strong levels first.
 
     Args:
-        clips: clip_id, speaker, emotion, level; in any order.
+        clips: clip_id, speaker, emotion, level, source_file; in any order.
+
+    Returns:
+        Rows of `clips`, by speaker and emotion.
     """
     order = {emotion: place for place, emotion in enumerate(EMOTIONS)}
     table = clips.assign(place=clips["emotion"].map(order).fillna(len(order)).astype(int)).reset_index(drop=True)
-    table = table.sort_values(["level", "clip_id"], ascending=[False, True]).drop_duplicates(["speaker", "emotion"])
-    speakers = np.array(sorted(table["speaker"].unique()))
+    speakers = np.array(sorted(table["speaker"].dropna().unique()))
     chosen = speakers[np.unique(np.linspace(0, len(speakers) - 1, min(count, len(speakers))).astype(int))]
-    table = table[table["speaker"].isin(chosen)]
+    table = table[table["speaker"].isin(chosen)].sort_values(["level", "clip_id"], ascending=[False, True])
+    table["again"] = table.groupby(["speaker", "place"]).cumcount()
+    table["piece"] = table.groupby(["speaker", "source_file"], dropna=False).cumcount()
     number = table["speaker"].map({speaker: place for place, speaker in enumerate(chosen)})
     table["turn"] = (table["place"] - number) % (len(order) + 1)  # another emotion first for each speaker
-    table = table.sort_values(["speaker", "turn"])
+    table = table.sort_values(["speaker", "again", "piece", "turn", "clip_id"])
     table["turn"] = table.groupby("speaker").cumcount()
-    return table.sort_values(["turn", "speaker"]).head(count).sort_values(["speaker", "place"])
+    return table.sort_values(["turn", "speaker"]).head(count).sort_values(["speaker", "place", "clip_id"])
 
 
 def accepted(clips: Clips) -> list[Tile]:
     """The middle frame of sampled clips."""
     return [
-        Tile(row.speaker, _style(row.emotion, row.level), _middle(clips, row.clip_id))
+        Tile(row.clip_id, row.speaker, _style(row.emotion, row.level), _middle(clips, row.clip_id))
         for row in sample(clips.table).itertuples()
     ]
 
@@ -83,7 +89,7 @@ def rejected(quarantine: pd.DataFrame, thumbnails: pd.DataFrame) -> list[Rejecte
     found = []
     for stage, reason, items in rejections(quarantine).head(REASONS).itertuples(index=False):
         rows = by_reason.get(reason, thumbnails).head(EACH if reason in by_reason else 0)
-        tiles = [Tile(row.item_id, _when(row.start_s), row.jpeg) for row in rows.itertuples()]
+        tiles = [Tile(row.item_id, row.item_id, _when(row.start_s), row.jpeg) for row in rows.itertuples()]
         found.append(Rejected(reason, stage, items, tiles))
     return found
 
@@ -124,7 +130,7 @@ def _middle(clips: Clips, clip_id: str) -> bytes | None:
 
 def _style(emotion: object, level: object) -> str:
     if pd.isna(emotion):
-        return "emotion unknown"
+        return "unknown"
     return str(emotion) if pd.isna(level) or emotion == "neutral" else f"{emotion} {int(level)}"
 
 

@@ -35,6 +35,11 @@ class Picture:
     rejected: list[sheets.Rejected]
     sheets: dict[str, Path]
 
+    @property
+    def items(self) -> int:
+        """How many items came in."""
+        return sum(self.fates[name] for name in ("gave clips", "gave none", "could not be read"))
+
 
 def draw(clips: Clips, quarantine: pd.DataFrame, split: pd.DataFrame, crop: Crop, folder: Path) -> Picture:
     """Count, draw and sample a corpus; figures and sheets go to `folder`. Equal arguments give equal bytes.
