@@ -6,6 +6,7 @@ The page reports/contracts.html is written in either case; see stages/corpus/con
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +31,21 @@ PAGE, METRICS = Path("reports/contracts.html"), Path("metrics/validate.json")
 SHOWN = 20  # rows named on stderr for one broken contract
 
 
+def judged(corpus: Corpus, settings: Validate, crop: Crop, protocol: str) -> Iterator[tuple]:
+    """Name, table, key column and suite of all that great-expectations judges; see :func:`check_tables`."""
+    owner = relations.owners(corpus.split, corpus.clips, protocol)
+    speakers = relations.parts_of(corpus.split, corpus.split["speaker"])
+    sources, clips, quarantine, split = relations.related(corpus)
+    yield "sources", sources, "item_id", suites.sources()
+    yield "clips", clips, "clip_id", suites.clips(settings, crop)
+    yield "clips", relations.style_counts(corpus.clips), "style", suites.styles(settings)
+    yield "quarantine", quarantine, "item_id", suites.quarantine()
+    yield "split", split, "clip_id", suites.split()
+    yield "split", speakers, "owner", suites.speakers_apart(speakers, protocol)
+    yield "split", relations.parts_of(corpus.split, owner), "owner", suites.videos_apart(protocol)
+    yield "split", relations.part_counts(corpus.split), "part", suites.two_sides()
+
+
 def check_tables(corpus: Corpus, settings: Validate, crop: Crop, protocol: str) -> list[Check]:
     """The contracts on a corpus' tables alone, which must have their schemas' columns.
 
@@ -39,20 +55,7 @@ def check_tables(corpus: Corpus, settings: Validate, crop: Crop, protocol: str) 
     Raises:
         MeadError: the protocol is mead_sentences, and a clip is not named as MEAD's are.
     """
-    owner = relations.owners(corpus.split, corpus.clips, protocol)
-    speakers = relations.parts_of(corpus.split, corpus.split["speaker"])
-    sources, clips, quarantine, split = relations.related(corpus)
-    judged = [
-        ("sources", sources, "item_id", suites.sources()),
-        ("clips", clips, "clip_id", suites.clips(settings, crop)),
-        ("clips", relations.style_counts(corpus.clips), "style", suites.styles(settings)),
-        ("quarantine", quarantine, "item_id", suites.quarantine()),
-        ("split", split, "clip_id", suites.split()),
-        ("split", speakers, "owner", suites.speakers_apart(speakers, protocol)),
-        ("split", relations.parts_of(corpus.split, owner), "owner", suites.videos_apart(protocol)),
-        ("split", relations.part_counts(corpus.split), "part", suites.two_sides()),
-    ]
-    checks = [check for name, frame, key, suite in judged for check in run_suite(name, frame, key, suite)]
+    checks = [check for work in judged(corpus, settings, crop, protocol) for check in run_suite(*work)]
     return [*checks, check_share(corpus, settings)]
 
 

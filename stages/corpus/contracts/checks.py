@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import great_expectations as gx
@@ -55,10 +56,7 @@ def check_schema(name: str, path: Path, schema: pa.Schema) -> Check:
 
 def run_suite(name: str, frame: pd.DataFrame, key: str, suite: list[gx.expectations.Expectation]) -> list[Check]:
     """Run expectations on a table; broken ones name rows by the column `key`. Each has its contract in its meta."""
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+    asset = _context().data_sources.add_or_update_pandas(name).add_dataframe_asset(name)
     frame = frame.reset_index(drop=True)
     batch = asset.add_batch_definition_whole_dataframe(name).get_batch({"dataframe": frame})
     form = {"result_format": "SUMMARY", "partial_unexpected_count": NAMED}
@@ -66,6 +64,14 @@ def run_suite(name: str, frame: pd.DataFrame, key: str, suite: list[gx.expectati
     checks = [_outcome(name, frame, key, result) for result in results]
     order = [expectation.meta[CONTRACT] for expectation in suite]
     return sorted(checks, key=lambda check: order.index(check.contract))
+
+
+@cache
+def _context() -> gx.data_context.EphemeralDataContext:
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    return context
 
 
 def _outcome(name: str, frame: pd.DataFrame, key: str, result: ExpectationValidationResult) -> Check:

@@ -24,6 +24,13 @@ class Corpus(NamedTuple):
     split: pd.DataFrame
 
 
+MAY_BE_NULL = Corpus(
+    ("emotion", "level", "path", "audio_path", "start_s", "end_s", "face", "window", "zoom", "bytes", "sha256",
+     "audio_sha256", "reason"),
+    ("emotion", "level", "reason"),
+    ("corpus", "speaker", "emotion", "level", "start_s", "end_s"),
+    ("emotion", "level"),
+)  # fmt: skip
 SCHEMAS = Corpus(tables.SOURCES, tables.CLIPS, tables.QUARANTINE, tables.SPLIT)
 
 
@@ -41,7 +48,9 @@ def related(corpus: Corpus) -> Corpus:
     seconds = clips["frames"] / clips["fps"]
     return Corpus(
         sources.assign(
-            has_path=(sources["status"] != "ok") | sources["path"].notna(),
+            missing=_missing(sources, MAY_BE_NULL.sources),
+            has_file=(sources["status"] != "ok") | sources[["path", "bytes", "sha256"]].notna().all(axis=1),
+            has_sum=sources["audio_path"].isna() | sources["audio_sha256"].notna(),
             has_reason=(sources["status"] != "failed") | sources["reason"].notna(),
             accounted_for=sources["item_id"].isin(items) | sources["item_id"].isin(quarantine["item_id"]),
             forward=sources["start_s"].fillna(0) < sources["end_s"].fillna(np.inf),
@@ -49,14 +58,19 @@ def related(corpus: Corpus) -> Corpus:
             window_is_a_box=_lists(sources["window"], lambda x: (x[:, 2:] > 0).all(1)),
         ),
         clips.assign(
+            missing=_missing(clips, MAY_BE_NULL.clips),
             av_gap_s=(clips["audio_s"] - seconds).abs().round(4),
             span_gap_s=(clips["end_s"] - clips["start_s"] - seconds).abs().round(4),
             forward=clips["end_s"] > clips["start_s"],
             from_item=items.isin(sources.loc[sources["status"] == "ok", "item_id"]),
             times_in_split=clips["clip_id"].map(split["clip_id"].value_counts()).fillna(0).astype(int),
         ),
-        quarantine.assign(of_item=quarantine["item_id"].isin(sources["item_id"])),
+        quarantine.assign(
+            missing=_missing(quarantine, MAY_BE_NULL.quarantine),
+            of_item=quarantine["item_id"].isin(sources["item_id"]),
+        ),
         split.assign(
+            missing=_missing(split, MAY_BE_NULL.split),
             is_clip=split["clip_id"].isin(first.index),
             labels_agree=_labels(split) == split["clip_id"].map(_labels(first)),
             portrait_is_theirs=split["portrait_clip_id"].map(speaker) == split["clip_id"].map(speaker),
@@ -94,6 +108,15 @@ def part_counts(split: pd.DataFrame) -> pd.DataFrame:
     """Columns part, clips: how many clips there are to train on and to test on."""
     counts = split["split"].value_counts().reindex(["train", "test"], fill_value=0)
     return counts.rename_axis("part").reset_index(name="clips")
+
+
+def _missing(frame: pd.DataFrame, may_be_null: tuple[str, ...]) -> pd.Series:
+    """For each row the names of the columns that must have a value and have none."""
+    nulls = frame[[name for name in frame.columns if name not in may_be_null]].isna()
+    result = pd.Series("", index=frame.index, dtype=object)
+    for name in nulls.columns[nulls.any()]:
+        result[nulls[name]] += f"{name} "
+    return result.str.strip()
 
 
 def _parts_named(mask: int) -> str:

@@ -102,7 +102,7 @@ def read_thumbnails(folder: Path) -> pd.DataFrame:
 
 def save(tiles: Sequence[Tile], path: Path, columns: int = 8) -> Path | None:
     """Write the tiles that have pictures as one JPEG, row by row; None if none has."""
-    pictures = [Image.open(io.BytesIO(tile.jpeg)).convert("RGB") for tile in tiles if tile.jpeg]
+    pictures = [picture for tile in tiles if (picture := _opened(tile.jpeg))]
     if not pictures:
         return None
     step, rows = PX + GAP, -(-len(pictures) // columns)
@@ -113,6 +113,13 @@ def save(tiles: Sequence[Tile], path: Path, columns: int = 8) -> Path | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=85)
     return path
+
+
+def _opened(jpeg: bytes | None) -> Image.Image | None:
+    try:
+        return Image.open(io.BytesIO(jpeg)).convert("RGB") if jpeg else None
+    except OSError:
+        return None
 
 
 def _middle(clips: Clips, clip_id: str) -> bytes | None:
