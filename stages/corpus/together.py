@@ -6,7 +6,7 @@ import pandas as pd
 
 from stages import tables
 
-MEAD_SENTENCE = r"^[MW]\d{3}_\w+?_level[123]_(\d+)(?:_p\d+)?$"
+MEAD_SENTENCE = r"(?:^|_)[MW]\d{3}_\w+?_level[123]_(\d+)(?:_p\d+)?$"
 
 
 class MeadError(ValueError):
