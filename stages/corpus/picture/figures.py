@@ -15,7 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from stages.plots import COLOURS
 
 SMALL = (4.6, 2.5)  # inches
+BARS = 150  # that are drawn one by one
 LABELLED = 36  # bars that have their names below them
+FAR = 2  # times the largest value: a bound beyond it is not drawn
 NAME = 18  # characters of a speaker's name that are shown
 REASONS = 12
 BAD = COLOURS[5]
@@ -23,7 +25,7 @@ PARTS = {"train": COLOURS[0], "val": COLOURS[3], "test": COLOURS[1], "judge": CO
 
 
 def lengths(seconds: Sequence[float], bounds: tuple[float, float]) -> Figure:
-    """Histogram of the clips' lengths, and the bounds that params set, where they are near."""
+    """Histogram of the clips' lengths, and the bounds that params set; the upper one only where it is near."""
     return _histogram(seconds, "length of a clip, s", bounds)
 
 
@@ -78,18 +80,20 @@ def styles(counts: pd.DataFrame) -> Figure:
 
 
 def speakers(minutes: pd.DataFrame) -> Figure:
-    """Minutes of each speaker, longest first, and the part of the split that they are in.
+    """Minutes of each speaker in each part of the split.
 
     Args:
         minutes: numbers.minutes_by_speaker.
     """
     figure, axes = plt.subplots(figsize=(9.6, 2.5), layout="constrained")
     places, bottom = np.arange(len(minutes)), np.zeros(len(minutes))
-    width = 0.8 if len(minutes) <= 4 * LABELLED else 1.0
     for part in [part for part in PARTS if minutes[part].any()]:
-        values = minutes[part].to_numpy()
-        axes.bar(places, values, width, bottom, color=PARTS[part], label=part)
-        bottom = bottom + values
+        top = bottom + minutes[part].to_numpy()
+        if len(minutes) <= BARS:
+            axes.bar(places, top - bottom, 0.8, bottom, color=PARTS[part], label=part)
+        else:  # thousands of bars take long to draw
+            axes.fill_between(places, bottom, top, step="mid", color=PARTS[part], label=part, linewidth=0)
+        bottom = top
     if len(minutes) <= LABELLED:
         turned = len(minutes) > 12 or max(len(str(name)) for name in minutes.index) > 10
         axes.set_xticks(
@@ -98,8 +102,9 @@ def speakers(minutes: pd.DataFrame) -> Figure:
         for text in axes.get_xticklabels():
             text.set(parse_math=False, rotation_mode="anchor")
     else:
-        axes.set_xlabel(f"{len(minutes):,} speakers, longest first")
+        axes.set_xlabel(f"{len(minutes):,} speakers, those of a part side by side, longest first")
     axes.set_xlim(-0.6, max(len(minutes), 8) - 0.4)
+    axes.set_ylim(0)
     axes.set_ylabel("minutes")
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.grid(False, axis="x")
@@ -152,10 +157,8 @@ def _histogram(values: Sequence[float], label: str, bounds: Sequence[float]) -> 
     values = values[np.isfinite(values)]
     figure, axes = plt.subplots(figsize=SMALL, layout="constrained")
     axes.hist(values, bins=min(40, max(10, len(values) // 6)), color=COLOURS[0], edgecolor="none", rwidth=0.92)
-    low, high = axes.get_xlim()
-    room = high - low
     for bound in bounds:
-        if low - room < bound < high + room:
+        if bound < FAR * values.max(initial=0):
             axes.axvline(bound, color=BAD, linestyle="--", linewidth=1)
     axes.set_xlabel(label)
     axes.set_ylabel("clips")

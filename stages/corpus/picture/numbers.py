@@ -66,11 +66,12 @@ def by_speaker(clips: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
 
 
 def minutes_by_speaker(clips: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """Minutes of each speaker (rows, longest first) in each part of the split (columns)."""
+    """Minutes of each speaker (rows: those of a part together, longest first) in each part of the split (columns)."""
     table = _placed(clips, split)
     minutes = table.pivot_table(index="speaker", columns="split", values="minutes", aggfunc="sum", fill_value=0.0)
     minutes = minutes.reindex(columns=SPLITS, fill_value=0.0)
-    return minutes.loc[minutes.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    largest = minutes.to_numpy().argmax(axis=1)
+    return minutes.iloc[np.lexsort((-minutes.sum(axis=1).round(9), largest))]
 
 
 def by_style(clips: pd.DataFrame) -> pd.DataFrame:
@@ -83,8 +84,8 @@ def by_style(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def folded(reasons: pd.Series) -> pd.Series:
-    """Reasons of one kind as one: numbers in them become "…"."""
-    reasons = reasons.fillna("no reason given").astype(str)
+    """Reasons of one kind as one line: numbers in them become "…"."""
+    reasons = reasons.fillna("no reason given").astype(str).str.replace(r"\s+", " ", regex=True)
     return reasons.str.replace(r"\d+(\.\d+)?", "…", regex=True).str.slice(0, REASON)
 
 
