@@ -92,7 +92,7 @@ def write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
     missing, extra = set(schema.names) - set(frame.columns), set(frame.columns) - set(schema.names)
     if missing or extra:
         raise ValueError(f"{path}: missing columns {sorted(missing)}, unknown columns {sorted(extra)}")
-    if schema is not QUARANTINE and frame[key].duplicated().any():
+    if schema not in (QUARANTINE, THUMBNAILS) and frame[key].duplicated().any():
         raise ValueError(f"{path}: {key} repeats: {sorted(frame[key][frame[key].duplicated()].unique())[:5]}")
     ordered = frame[schema.names].sort_values(list(schema.names[:1]), kind="stable")
     try:

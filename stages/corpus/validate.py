@@ -5,6 +5,7 @@ The page reports/contracts.html is written in either case; see stages/corpus/con
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from stages.corpus.contracts.media import check_media
 from stages.corpus.contracts.relations import Corpus
 from stages.corpus.media import Clips
 from stages.corpus.picture import TEMPLATES
+from stages.corpus.picture.numbers import seconds
 from stages.corpus.picture.whole import Picture, draw
 from stages.corpus.together import MeadError, styles
 from stages.files import atomic_path
@@ -70,6 +72,9 @@ def validate(paths: Corpus, settings: Validate, crop: Crop, protocol: str) -> tu
     """All checks of a corpus' files, in Corpus' order, and its tables; none where a table has not its schema."""
     named = zip(Corpus._fields, paths, relations.SCHEMAS, strict=True)
     schemas = [check_schema(name, path, schema) for name, path, schema in named]
+    thumbnails = paths.clips.parent / "thumbnails.parquet"
+    if thumbnails.is_file():
+        schemas.append(check_schema("thumbnails", thumbnails, tables.THUMBNAILS))
     if not all(check.kept for check in schemas):
         return schemas, None
     corpus = Corpus(*map(tables.read, paths))
@@ -82,19 +87,19 @@ def numbers(checks: list[Check], corpus: Corpus | None) -> dict[str, float]:
     counted = {"contracts": len(checks), "contracts_broken": sum(not check.kept for check in checks)}
     if corpus is None or corpus.clips.empty:
         return counted
-    clips = corpus.clips
-    seconds = clips["frames"] / clips["fps"]
-    return counted | {
+    clips, lengths = corpus.clips, seconds(corpus.clips)
+    found = {
         "clips": len(clips),
         "speakers": clips["speaker"].nunique(),
         "styles": styles(clips).nunique(),
-        "minutes": float(seconds.sum() / 60),
+        "minutes": float(lengths.sum() / 60),
         "face_px_median": float(clips["face_px"].median()),
         "detection_rate": float(clips["detection_rate"].mean()),
         "quarantined": len(corpus.quarantine),
         "share_without_clip": _lost(corpus)[1],
-        "max_av_gap_s": float((clips["audio_s"] - seconds).abs().max()),
+        "max_av_gap_s": float((clips["audio_s"] - lengths).abs().max()),
     }
+    return counted | {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def write_page(checks: list[Check], picture: Picture | None, unseen: str, params: Params, path: Path) -> None:

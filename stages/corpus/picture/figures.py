@@ -128,7 +128,8 @@ def fates(counts: dict[str, int]) -> Figure:
         left += counts[name]
     axes.set_xlim(0, max(total, 1))
     axes.set_axis_off()
-    axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 0.95), handlelength=0.9, fontsize=9)
+    if total:
+        axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 0.95), handlelength=0.9, fontsize=9)
     return figure
 
 

@@ -13,18 +13,23 @@ SPEAKERS = 40  # rows of a table of speakers; the others are one row
 REASON = 140  # characters of a reason that are shown
 
 
+def seconds(clips: pd.DataFrame) -> pd.Series:
+    """Length of each clip in s; NaN where its row tells none."""
+    return (clips["frames"] / clips["fps"]).astype(float).replace([np.inf, -np.inf], np.nan)
+
+
 def facts(clips: pd.DataFrame) -> dict[str, float]:
     """Totals: clips, speakers, styles (speaker × emotion × level), hours, shortest, median and longest clip in s, the
     mean and the least share of frames in which a face was found, and the median and the least face in px."""
-    seconds = (clips["frames"] / clips["fps"]).to_numpy(float)
+    lengths = seconds(clips)
     return {
         "clips": len(clips),
         "speakers": clips["speaker"].nunique(),
         "styles": styles(clips).nunique(),
-        "hours": seconds.sum() / 3600,
-        "shortest_s": seconds.min(),
-        "median_s": float(np.median(seconds)),
-        "longest_s": seconds.max(),
+        "hours": lengths.sum() / 3600,
+        "shortest_s": lengths.min(),
+        "median_s": lengths.median(),
+        "longest_s": lengths.max(),
         "detection_mean": clips["detection_rate"].mean(),
         "detection_least": clips["detection_rate"].min(),
         "face_px_median": clips["face_px"].median(),
@@ -97,7 +102,7 @@ def rejections(quarantine: pd.DataFrame) -> pd.DataFrame:
 
 def _placed(clips: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     table = clips.merge(split[["clip_id", "split"]].reset_index(drop=True), on="clip_id", how="left")
-    return table.assign(minutes=(table["frames"] / table["fps"] / 60).astype(float))
+    return table.assign(minutes=seconds(table) / 60)
 
 
 def _counted(clips: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:

@@ -52,9 +52,7 @@ def draw(clips: Clips, quarantine: pd.DataFrame, split: pd.DataFrame, crop: Crop
     drawings = {
         "corpus_items": partial(figures.fates, fates),
         "corpus_speakers": partial(figures.speakers, numbers.minutes_by_speaker(table, split)),
-        "corpus_lengths": partial(
-            figures.lengths, table["frames"] / table["fps"], (crop.min_seconds, crop.max_seconds)
-        ),
+        "corpus_lengths": partial(figures.lengths, numbers.seconds(table), (crop.min_seconds, crop.max_seconds)),
         "corpus_faces": partial(figures.faces, table["face_px"], crop.min_face),
         "corpus_detection": partial(figures.detection, table["detection_rate"], crop.min_detection_rate),
     }

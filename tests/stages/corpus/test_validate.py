@@ -350,6 +350,7 @@ def test_a_broken_contract_fails_the_stage_and_names_the_rows(main, corpus, caps
         ("clips", "speaker", None),
         ("clips", "clip_id", "a"),
         ("clips", "frames", 0),
+        ("clips", "fps", 0.0),
         ("clips", "face_px", None),
         ("split", "split", None),
     ],
