@@ -157,10 +157,12 @@ def _histogram(values: Sequence[float], label: str, bounds: Sequence[float]) -> 
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     figure, axes = plt.subplots(figsize=SMALL, layout="constrained")
-    axes.hist(values, bins=min(40, max(10, len(values) // 6)), color=COLOURS[0], edgecolor="none", rwidth=0.92)
-    for bound in bounds:
-        if bound < FAR * values.max(initial=0):
-            axes.axvline(bound, color=BAD, linestyle="--", linewidth=1)
+    shown = [bound for bound in bounds if bound < FAR * values.max(initial=0)]
+    every = np.concatenate([values, shown])
+    bins = min(40, max(10, len(values) // 6))
+    axes.hist(values, bins=bins, range=(every.min(), every.max()), color=COLOURS[0], edgecolor="none", rwidth=0.92)
+    for bound in shown:
+        axes.axvline(bound, color=BAD, linestyle="--", linewidth=1)
     axes.set_xlabel(label)
     axes.set_ylabel("clips")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
