@@ -9,6 +9,7 @@ and the share of the limits: 60 s for planning, status, resume and contracts tog
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import resource
@@ -20,13 +21,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from stages.corpus.contracts import check_tables
 
 from stages import columns, shards, tables
 from stages import params as parameters
 from stages.corpus import crop
 from stages.corpus.clip import origin
+from stages.corpus.contracts.relations import Corpus
 from stages.corpus.split import split
+from stages.corpus.validate import check_tables
 
 LIMIT_S, LIMIT_GB = 60.0, 2.0
 FRAMES = 100
@@ -59,7 +61,7 @@ def sources(count: int) -> pd.DataFrame:
             "path": np.where(failed, None, np.char.add(ids, ".mp4").astype(object)),
             "origin": np.char.add(ids, ".mp4"),
             "bytes": 1000 + number,
-            "sha256": ids,
+            "sha256": [hashlib.sha256(name.encode()).hexdigest() for name in ids],
             "status": np.where(failed, "failed", "ok"),
             "reason": np.where(failed, "is empty (zero bytes)", None),
         }
@@ -129,7 +131,14 @@ def main() -> None:
             parts, _ = split(tables.read(clips / "clips.parquet"), params.split, params.seed)
             tables.write(parts, tables.SPLIT, Path("split.parquet"))
         with timed("contracts"):
-            checks = check_tables(raw, clips, Path("split.parquet"), params)
+            paths = (
+                raw / "sources.parquet",
+                clips / "clips.parquet",
+                clips / "quarantine.parquet",
+                Path("split.parquet"),
+            )
+            corpus = Corpus(*map(tables.read, paths))
+            checks = check_tables(corpus, params.validate_, settings, params.split.protocol)
         files = len([path for folder in (raw, clips, landmarks) for path in folder.iterdir()])
     counted = sum(spent[name] for name in ("planning", "status and resume", "contracts"))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
