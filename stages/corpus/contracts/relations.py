@@ -27,7 +27,7 @@ class Corpus(NamedTuple):
 MAY_BE_NULL = Corpus(
     ("emotion", "level", "path", "audio_path", "start_s", "end_s", "face", "window", "zoom", "bytes", "sha256",
      "audio_sha256", "reason"),
-    ("emotion", "level", "reason"),
+    ("emotion", "level", "window", "reason"),
     ("corpus", "speaker", "emotion", "level", "start_s", "end_s"),
     ("emotion", "level"),
 )  # fmt: skip
