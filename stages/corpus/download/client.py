@@ -32,6 +32,7 @@ DISK_TEXT = re.compile(r"no space left on device|disk quota exceeded|read-only f
 ADVICE = re.compile(
     r"\s*(?:;?\s*please report this issue on|\(caused by|See +https?://|Use --).*", re.IGNORECASE | re.DOTALL
 )
+NOISE = re.compile(r"^(?:ERROR: )?(?:\[[\w:+-]+\] )?(?:Got error: |[\w-]{11}: )?(?:unable to download video data: )?")
 LONGEST_REASON = 300
 
 
@@ -153,6 +154,7 @@ def _options(item: str, folder: Path, settings: DownloadSettings, cookies: str |
         "merge_output_format": "mp4/mkv",
         "ffmpeg_location": imageio_ffmpeg.get_ffmpeg_exe(),
         "noplaylist": True,
+        "overwrites": True,  # only what could not be used is downloaded again
         "ratelimit": settings.rate_limit,
         "socket_timeout": settings.timeout_s,
         "cookiefile": io.StringIO(cookies) if cookies else None,  # a copy: the user's file is not written to
@@ -200,8 +202,10 @@ def _limits(settings: DownloadSettings):
 
 def _http(error: HTTPError, youtube: bool) -> Failure:
     said = f"HTTP {error.status} {error.reason or ''}".strip()
-    if error.redirect_loop or (error.status in PERMANENT_STATUS and not (youtube and error.status == 403)):
-        return Permanent(said + (" (redirected in a circle)" if error.redirect_loop else ""))
+    if error.redirect_loop:
+        return Permanent(f"{said} (redirected in a circle)")
+    if error.status in PERMANENT_STATUS and not (youtube and error.status == 403):
+        return Permanent(said)
     if youtube and error.status in (403, 429):
         said += ": YouTube blocks this address for a while, or wants ingest.download.cookies"
     return Transient(said, _retry_after(error.response.headers.get("Retry-After")))
@@ -228,11 +232,11 @@ def unwritable(folder: Path, problem: object) -> SourceError:
 
 
 def _reason(error: BaseException) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).removeprefix("ERROR: ")
-    text = re.sub(r"^\[[\w:+-]+\] (?:[\w-]+: )?", "", ADVICE.sub("", text))
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
+    text = NOISE.sub("", ADVICE.sub("", text))[:LONGEST_REASON]
     if "not a bot" in text:
         text += " (YouTube wants ingest.download.cookies, or a pause of hours)"
-    return " ".join(text.split())[:LONGEST_REASON] or type(error).__name__
+    return text or type(error).__name__
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

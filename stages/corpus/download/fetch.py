@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 from filelock import FileLock, Timeout
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
@@ -46,7 +46,7 @@ def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str
                 rows[item] = Download(item, wanted[item], "failed", kind="transient", reason=reason)
                 continue
             if place:
-                time.sleep(settings.pause_s)
+                sleep(settings.pause_s)
             rows[item] = row = _fetch(store, folder, item, wanted[item], settings, cookies)
             in_a_row = in_a_row + 1 if row.kind == "transient" else 0
             last = row.reason or last
@@ -59,11 +59,9 @@ def _fetch(
 ) -> Download:
     """Attempts at one item, until it is here, cannot be had, or has failed often enough for this run."""
     row = store.get(item)
-    same = row is not None and row.url == url
-    row = row if same else Download(item, url, "started")
-    for path in folder.glob(f"{item}.*"):
-        if path.stem == item or not same:  # a whole file that is not to be used, or parts of another video
-            path.unlink()
+    if row is None or row.url != url:  # what lies here, if anything, is of another video
+        _remove(folder, item, row and row.path)
+        row = Download(item, url, "started")
 
     def attempt() -> Path:
         nonlocal row
@@ -75,16 +73,26 @@ def _fetch(
         stop=stop_after_attempt(settings.attempts),
         retry=retry_if_exception(lambda error: _worth_waiting(error, settings)),
         wait=lambda state: _wait(state, settings),
-        before_sleep=_say,
-        sleep=time.sleep,
+        before_sleep=lambda state: _say(item, state),
+        sleep=sleep,
         reraise=True,
     )
+    path = None
     try:
         path = retrying(attempt)
         return _done(row, path)
-    except (Permanent, Transient) as failure:
-        kind = "permanent" if isinstance(failure, Permanent) else "transient"
-        return replace(row, status="failed", kind=kind, reason=str(failure))
+    except Transient as failure:
+        return replace(row, status="failed", kind="transient", reason=str(failure))
+    except Permanent as failure:
+        _remove(folder, item, path and path.name)
+        return replace(row, status="failed", kind="permanent", reason=str(failure))
+
+
+def _remove(folder: Path, item: str, whole: str | None) -> None:
+    """Take away an item's parts, and the file that they became. Whatever else lies here is not ours."""
+    for path in folder.glob(f"{item}.*"):
+        if path.stem != item or path.name == whole:
+            path.unlink()
 
 
 def _settled(store: Store, folder: Path, item: str, url: str) -> Download | None:
@@ -109,12 +117,11 @@ def _done(row: Download, path: Path) -> Download:
     """The row of a file that has come.
 
     Raises:
-        Permanent: it is not a video; the file is removed.
+        Permanent: it is not a video.
     """
     try:
         probe(path)
     except MediaError as error:
-        path.unlink()
         raise Permanent(f"what came is not a video: it {error}") from error
     facts = {"path": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
     return replace(row, status="done", kind=None, reason=None, **facts)
@@ -129,8 +136,8 @@ def _wait(state: RetryCallState, settings: DownloadSettings) -> float:
     return max(growing, state.outcome.exception().retry_after_s)
 
 
-def _say(state: RetryCallState) -> None:
-    print(f"download: {state.outcome.exception()}; again in {state.next_action.sleep:.0f} s", flush=True)
+def _say(item: str, state: RetryCallState) -> None:
+    print(f"download: {item}: {state.outcome.exception()}; again in {state.next_action.sleep:.0f} s", flush=True)
 
 
 def _size(path: Path) -> int | None:
