@@ -103,16 +103,30 @@ class Ingest(Section):
     download: DownloadSettings
 
 
+class SyncFilter(Section):
+    """Clips whose sound and picture do not belong together are kept out; off without weights."""
+
+    weights: str | None
+    min_confidence: NonNegative
+    max_offset: Natural
+    vshift: Count
+
+
 class Crop(Section):
     size: Annotated[int, Field(ge=64, multiple_of=2)]
     fps: Literal[25]
     audio_rate: Literal[16000]
     margin: NonNegative
+    smoothing_s: NonNegative
+    reject_padding: bool
+    min_window: Natural
+    min_overlap: Share
     min_face: Count
     min_seconds: Positive
     max_seconds: Positive
     min_detection_rate: Share
     shot_threshold: Positive
+    sync: SyncFilter
     shard_clips: Count
 
     @model_validator(mode="after")

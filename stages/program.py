@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stages.params import ParamsError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def one_line_errors(stage: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Decorate `main` with it: ParamsError, FileNotFoundError and `kinds` become a line on stderr and exit code 2."""
+    """Decorate `main` with it: ParamsError, FileNotFoundError and `kinds` become a line on stderr and exit code 2; so
+    does a full disk."""
     try:
         yield
     except (ParamsError, FileNotFoundError, *kinds) as error:
         print(f"{stage}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        what = f"while writing {error.filename}" if error.filename else "while writing"
+        print(
+            f"{stage}: the disk is full {what}: free some space and type the command again; it goes on where it was",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None

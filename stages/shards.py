@@ -1,6 +1,7 @@
 """Work done shard by shard, each finished shard kept under .work/ so that a killed stage goes on where it was.
 
-A shard is identified by what goes into it: its items, the parameters and the code of the stage's package.
+A shard is identified by what goes into it: its items, the parameters and the code of the stage's package. Where shards
+are worked on, in processes of this machine or on a Dask cluster, and by how many workers, changes no byte of them.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from stages.cluster import on_cluster
 from stages.files import atomic_path
 from stages.progress import track
 
 WORK = Path(".work")
+PROCESSES = "processes"
 
 
 def workers() -> int:
@@ -47,35 +53,83 @@ def split_in_shards(items: Sequence[Any], size: int) -> list[list[Any]]:
 
 
 def run_shards(
-    function: Callable[..., None], jobs: Sequence[tuple], keys: Sequence[str], stage: str, *, isolate: bool = False
+    function: Callable[..., None],
+    jobs: Sequence[tuple],
+    keys: Sequence[str],
+    stage: str,
+    *,
+    executor: str = PROCESSES,
+    isolate: bool = False,
+    tidy: bool = True,
 ) -> list[Path]:
-    """Call ``function(folder, *job)`` for every job not done yet, in worker processes; return the jobs' folders.
+    """Call ``function(folder, *job)`` for every job not done yet, in workers; return the jobs' folders.
 
     `function` must be importable by name and write all it makes into `folder`, which appears at its place only when
     the call has returned. Shards of earlier inputs, parameters or code are removed. Order and number of workers do not
-    change what is written. With `isolate`, not even a single job runs in this process, which it might take down.
+    change what is written. One run at a time works on a stage; another one waits, and finds the shards done.
+
+    Args:
+        executor: "processes", or the address of a Dask scheduler ("tcp://host:8786") whose workers see this folder
+            under the same path, and have the same packages.
+        isolate: not even a single job runs in this process, which it might take down.
+        tidy: remove all shards of the stage but these.
 
     Raises:
         BrokenProcessPool: a worker died (a crash in native code, or out of memory).
+        ClusterError: no such scheduler, or it has no workers.
         Exception: whatever a job raised, once the jobs that were running have ended; finished jobs stay done.
     """
     folders = [WORK / stage / key for key in keys]
-    todo = [(folder, job) for folder, job in zip(folders, jobs, strict=True) if not folder.exists()]
-    if len(todo) < len(jobs):
-        print(f"{stage}: {len(jobs) - len(todo)} of {len(jobs)} shards are done already", flush=True)
-    if todo:
-        with _one_thread_each():
-            for _ in track(_execute(function, todo, isolate), stage, total=len(todo), unit="shard"):
-                pass
-    if folders:
-        _keep_only(stage, keys)
+    with alone(stage):
+        for left in (WORK / stage).glob(".*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+        todo = [(folder, job) for folder, job in zip(folders, jobs, strict=True) if not folder.exists()]
+        if len(todo) < len(jobs):
+            print(f"{stage}: {len(jobs) - len(todo)} of {len(jobs)} shards are done already", flush=True)
+        if todo:
+            with _one_thread_each():
+                done = (
+                    _execute(function, todo, isolate)
+                    if executor == PROCESSES
+                    else on_cluster(executor, _into, [(folder, _by_name(function), job) for folder, job in todo])
+                )
+                for _ in track(done, stage, total=len(todo), unit="shard"):
+                    pass
+        if folders and tidy:
+            _keep_only(stage, keys)
     return folders
+
+
+def interrupted(stage: str, keys: Sequence[str]) -> list[str]:
+    """Of `keys`, the shards that workers had begun when they died; to be asked before the stage's next run."""
+    left = {path.name.split(".")[1] for path in (WORK / stage).glob(".*.tmp")}
+    return [key for key in keys if key in left]
+
+
+@contextmanager
+def alone(stage: str) -> Iterator[None]:
+    """Hold a stage's lock, so that two runs do not work on the same data; the second one waits, and says so.
+
+    The system releases it when this process ends, however it ends. What holds it already may take it again.
+    """
+    WORK.joinpath(stage).mkdir(parents=True, exist_ok=True)
+    lock = FileLock((WORK / f"{stage}.lock").resolve(), is_singleton=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{stage}: another run is working on the same data; waiting for it to end", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _keep_only(stage: str, keys: Sequence[str]) -> None:
     """Remove the shards of earlier inputs, parameters or code."""
+    kept = set(keys)
     for folder in (WORK / stage).iterdir():
-        if folder.name not in keys:
+        if folder.name not in kept:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -114,6 +168,13 @@ def _one_thread_each() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
         if torch:
             torch.set_num_threads(threads)
+
+
+def _by_name(function: Callable[..., None]) -> Callable[..., None]:
+    """A function of the program that runs, as other machines can import it."""
+    if function.__module__ != "__main__":
+        return function
+    return getattr(import_module(sys.modules["__main__"].__spec__.name), function.__name__)
 
 
 def _into(folder: Path, function: Callable[..., None], job: tuple) -> None:

@@ -59,6 +59,7 @@ CLIPS = pa.schema(
         ("height", pa.int64()),
         ("audio_rate", pa.int64()),  # Hz
         ("audio_s", pa.float64()),  # length of the sound
+        ("window", pa.list_(pa.float64())),  # x y edge of what was cut out, px in the source; the first if it moves
         ("face_px", pa.float64()),  # median edge of the face box in the source
         ("detection_rate", pa.float64()),  # share of frames in which a face was found
         ("shard", pa.string()),  # name of the tar that holds <clip_id>.mp4 and <clip_id>.wav
@@ -77,6 +78,15 @@ QUARANTINE = pa.schema(
         ("end_s", pa.float64()),
         ("stage", pa.string()),  # the stage that rejected it
         ("reason", pa.string()),
+    ]
+)
+
+THUMBNAILS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("start_s", pa.float64()),  # as in quarantine.parquet
+        ("reason", pa.string()),
+        ("jpeg", pa.binary()),  # about 128 px of what was rejected; null where no frame can be decoded
     ]
 )
 
@@ -104,7 +114,7 @@ def write(frame: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
     missing, extra = set(schema.names) - set(frame.columns), set(frame.columns) - set(schema.names)
     if missing or extra:
         raise ValueError(f"{path}: missing columns {sorted(missing)}, unknown columns {sorted(extra)}")
-    if schema is not QUARANTINE and frame[key].duplicated().any():
+    if schema not in (QUARANTINE, THUMBNAILS) and frame[key].duplicated().any():
         raise ValueError(f"{path}: {key} repeats: {sorted(frame[key][frame[key].duplicated()].unique())[:5]}")
     ordered = frame[schema.names].sort_values(list(schema.names[:1]), kind="stable")
     try:

@@ -5,14 +5,17 @@ Every item of sources.parquet gives clips, or a row of quarantine.parquet that s
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import re
+import shutil
 import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,63 +24,80 @@ import pandas as pd
 
 from stages import columns, shards, tables
 from stages import params as parameters
+from stages.cluster import ClusterError
 from stages.corpus.clip import Reject, crop_item, refusal
+from stages.corpus.sync_filter import judge
 from stages.corpus.takes import TakeFinder
-from stages.files import fresh_dir
+from stages.files import fresh_dir, sha256
 from stages.params import Crop
 from stages.program import one_line_errors
 
 RAW, CLIPS, LANDMARKS = Path("data/raw"), Path("data/clips"), Path("data/landmarks")
-UNIT = 8  # items in one piece of work: what a killed run loses, and what a small corpus is spread by
+THUMBNAILS = 12  # pictures kept of each kind of rejection
 KILLED = "it killed the process that cropped it: a crash in a decoder, or out of memory"
 PLACES = ("path", "audio_path")  # where equal content lies changes nothing
 TAR, ARROW, ROWS = "clips.tar", "landmarks.arrow", "rows.json"
 
 
 def jobs(sources: pd.DataFrame, crop: Crop) -> tuple[list[tuple], list[str]]:
-    """Work for :func:`crop_unit`, a few of the items that ingest found good in each, and the units' keys."""
+    """Work for :func:`crop_shard`, one of the items that ingest found good in each, and the shards' keys.
+
+    An item is the unit of work, so that a video more costs its own time only, and a killed run loses little.
+    """
     items = tables.rows(sources[sources["status"] == "ok"].sort_values("item_id"), tables.SOURCES)
-    parts = shards.split_in_shards(items, UNIT)
     settings = crop.model_dump(exclude={"shard_clips"})
-    version = shards.code_version(Path(__file__).parent)
-    contents = [[{k: v for k, v in item.items() if k not in PLACES} for item in part] for part in parts]
-    return [(part, settings) for part in parts], [shards.shard_key(c, settings, version) for c in contents]
+    network = None if crop.sync.weights is None else sha256(Path(crop.sync.weights))
+    same = (settings, network, shards.code_version(Path(__file__).parent))
+    contents = ({name: value for name, value in item.items() if name not in PLACES} for item in items)
+    return [(item, settings) for item in items], [shards.shard_key(content, *same) for content in contents]
 
 
-def crop_unit(folder: Path, items: list[dict], settings: dict, alone: bool = False) -> None:
-    """Crop a few items into `folder`: clips.tar, landmarks.arrow, rows.json.
+def crop_shard(folder: Path, item: dict, settings: dict, alone: bool = False) -> None:
+    """Crop an item into `folder`: clips.tar, landmarks.arrow, rows.json.
 
     Args:
-        alone: give each item a process of its own, so that one which kills its process is quarantined.
+        alone: in a process of its own; an item that kills it is quarantined.
     """
-    crop = Crop.model_validate(settings | {"shard_clips": len(items)})
-    media = fresh_dir(folder / "media")
-    clips, rejected, landmarks = [], [], {}
-    with TakeFinder(crop) as finder:
-        for item in items:
-            try:
-                if alone:
-                    made, refused, found = _in_child(_crop_alone, item, media, crop)
-                else:
-                    made, refused, found = crop_item(item, media, crop, finder)
-            except BrokenProcessPool:
-                for leftover in media.glob(f"{item['item_id']}_p[0-9][0-9]*"):
-                    leftover.unlink()
-                made, refused, found = [], [refusal(item, KILLED)], {}
-            clips, rejected, landmarks = clips + made, rejected + refused, landmarks | found
+    crop = Crop.model_validate(settings | {"shard_clips": 1})
+    media = folder / "media"
+    media.mkdir()
+    try:
+        clips, rejected, landmarks = (_in_child if alone else _call)(_crop, item, media, crop)
+    except BrokenProcessPool:
+        shutil.rmtree(media)
+        media.mkdir()
+        clips, rejected, landmarks = [], [refusal(item, KILLED)], {}
     columns.write_shard(folder / ARROW, [{"clip_id": key, "landmarks": value} for key, value in landmarks.items()])
     _write_tar(folder / TAR, sorted(media.iterdir()))
-    for path in media.iterdir():
-        path.unlink()
-    media.rmdir()
+    shutil.rmtree(media)
     rows = json.dumps({"clips": clips, "quarantine": rejected}, sort_keys=True)
     (folder / ROWS).write_text(rows, encoding="utf-8")
+
+
+def crop_all(sources: pd.DataFrame, crop: Crop, executor: str = shards.PROCESSES) -> list[Path]:
+    """Crop every good item; the shards' folders. An item that kills its worker costs itself, not the run.
+
+    Raises:
+        OSError, ClusterError: see :func:`stages.shards.run_shards`.
+        BrokenProcessPool: a worker died, and not over an item.
+    """
+    work, keys = jobs(sources, crop)
+    while True:
+        try:
+            return shards.run_shards(crop_shard, work, keys, "crop", executor=executor, isolate=True)
+        except BrokenProcessPool:
+            suspects = shards.interrupted("crop", keys)
+            if not suspects:
+                raise
+            print(f"crop: a worker died; {len(suspects)} items it may have died of are tried alone", flush=True)
+            once_more = [(*job, True) for job, key in zip(work, keys, strict=True) if key in suspects]
+            shards.run_shards(crop_shard, once_more, suspects, "crop", tidy=False)
 
 
 def assemble(
     folders: list[Path], sources: pd.DataFrame, clips_dir: Path, landmarks_dir: Path, shard_clips: int
 ) -> dict[str, float]:
-    """Units' folders -> data/clips and data/landmarks, in shards of about `shard_clips` clips; returns counts.
+    """Shards' folders -> data/clips and data/landmarks, in files of at least `shard_clips` clips; returns counts.
 
     Raises:
         Reject: there is not one clip.
@@ -85,22 +105,25 @@ def assemble(
     """
     fresh_dir(clips_dir)
     fresh_dir(landmarks_dir)
-    clips, rejected = [], []
-    for group in shards.split_in_shards(folders, max(1, shard_clips // UNIT)):
-        found = [json.loads((folder / ROWS).read_text(encoding="utf-8")) for folder in group]
-        rejected += [row for rows in found for row in rows["quarantine"]]
-        made = [row for rows in found for row in rows["clips"]]
+    clips, rejected, thumbnails, shown = [], [], [], Counter()
+    for number, (group, made, refused) in enumerate(_groups(folders, shard_clips)):
+        thumbnails += _thumbnails(refused, shown)
+        rejected += refused
         if made:
-            name = f"shard-{len(list(clips_dir.glob('*.tar'))):05d}"
+            name = f"shard-{number:05d}"
             _join(group, clips_dir / f"{name}.tar", landmarks_dir / f"{name}.arrow")
             clips += [row | {"shard": f"{name}.tar"} for row in made]
-    for item in tables.rows(sources[sources["status"] != "ok"], tables.SOURCES):
-        rejected.append(refusal(item, item["reason"]) | {"stage": "ingest"})
+    failed = tables.rows(sources[sources["status"] != "ok"], tables.SOURCES)
+    rejected += [refusal(item, item["reason"]) | {"stage": "ingest"} for item in failed]
     if not clips:
         raise Reject("no video gave a clip: " + _summary(rejected))
     used, refused = {row.pop("item_id") for row in clips}, {row["item_id"] for row in rejected}
-    tables.write(tables.from_rows(clips, tables.CLIPS), tables.CLIPS, clips_dir / "clips.parquet")
-    tables.write(tables.from_rows(rejected, tables.QUARANTINE), tables.QUARANTINE, clips_dir / "quarantine.parquet")
+    for name, rows, schema in (
+        ("clips", clips, tables.CLIPS),
+        ("quarantine", rejected, tables.QUARANTINE),
+        ("thumbnails", thumbnails, tables.THUMBNAILS),
+    ):
+        tables.write(tables.from_rows(rows, schema), schema, clips_dir / f"{name}.parquet")
     if used | refused != set(sources["item_id"]):
         raise AssertionError(
             f"items without a clip or a reason: {sorted(set(sources['item_id']) - used - refused)[:5]}"
@@ -115,25 +138,38 @@ def assemble(
     }
 
 
-def crop_all(sources: pd.DataFrame, crop: Crop) -> list[Path]:
-    """Crop every good item; the shards' folders. A worker that dies costs its item, not the run."""
-    work, keys = jobs(sources, crop)
-    try:
-        folders = shards.run_shards(crop_unit, work, keys, "crop", isolate=True)
-    except BrokenProcessPool:
-        print("crop: a worker process died; going on with a process for every item", flush=True)
-        folders = shards.run_shards(crop_unit, [(*job, True) for job in work], keys, "crop")
-    return folders
+def _groups(folders: list[Path], shard_clips: int) -> Iterator[tuple[list[Path], list[dict], list[dict]]]:
+    """Folders that share a file, with their rows of clips and of quarantine."""
+    group, made, refused = [], [], []
+    for folder in folders:
+        rows = json.loads((folder / ROWS).read_text(encoding="utf-8"))
+        made, refused = made + rows["clips"], refused + rows["quarantine"]
+        if rows["clips"]:
+            group.append(folder)
+        if len(made) >= shard_clips:
+            yield group, made, refused
+            group, made, refused = [], [], []
+    yield group, made, refused
 
 
-@one_line_errors("crop", Reject)
+def check_weights(crop: Crop) -> None:
+    """Raise Reject if the sync filter's network cannot be used: one line now, not a reason for every clip."""
+    if crop.sync.weights is not None:
+        try:
+            judge(crop.sync.weights)
+        except ValueError as error:
+            raise Reject(f"crop.sync.weights: {error}") from error
+
+
+@one_line_errors("crop", Reject, ClusterError)
 def main() -> None:
     from stages import tracking  # not above: every worker imports this module, and MLflow takes as long as all the rest
 
     params = parameters.load()
     sources = tables.read(RAW / "sources.parquet")
-    with tracking.stage_run("crop", params, ["crop"]) as run:
-        folders = crop_all(sources, params.crop)
+    check_weights(params.crop)
+    with shards.alone("crop"), tracking.stage_run("crop", params, ["crop"]) as run:
+        folders = crop_all(sources, params.crop, params.executor)
         counts = assemble(folders, sources, CLIPS, LANDMARKS, params.crop.shard_clips)
         clips, quarantine = tables.read(CLIPS / "clips.parquet"), tables.read(CLIPS / "quarantine.parquet")
         print(f"crop: {len(clips)} clips of {counts['items']} items; {_summary(quarantine.to_dict('records'))}")
@@ -143,14 +179,38 @@ def main() -> None:
             run.table("quarantine", quarantine)
 
 
-def _crop_alone(item: dict, media: Path, crop: Crop) -> tuple:
-    with TakeFinder(crop) as finder:
-        return crop_item(item, media, crop, finder)
+def _crop(item: dict, media: Path, crop: Crop) -> tuple:
+    return crop_item(item, media, crop, _finder(crop))
+
+
+@lru_cache(maxsize=1)
+def _finder(crop: Crop) -> TakeFinder:
+    """One in a process: its networks take half a second to load."""
+    return TakeFinder(crop)
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+def _thumbnails(rejected: list[dict], shown: Counter[str]) -> Iterator[dict]:
+    """Rows of tables.THUMBNAILS for the first few of each kind of reason; takes the pictures out of `rejected`."""
+    for row in rejected:
+        shown[kind := _kind(row["reason"])] += 1
+        jpeg = row.pop("jpeg")
+        if shown[kind] <= THUMBNAILS:
+            picture = base64.b64decode(jpeg) if jpeg else None
+            yield {name: row[name] for name in ("item_id", "start_s", "reason")} | {"jpeg": picture}
+
+
+def _kind(reason: str) -> str:
+    """A reason without its numbers and details."""
+    return re.sub(r"\d[\d.]*", "#", re.split(r"[:,]", reason)[0])
 
 
 def _summary(rejected: list[dict]) -> str:
     """Reasons and how often, the numbers in them left out."""
-    reasons = Counter(re.sub(r"\d[\d.]*", "#", re.split(r"[:,]", row["reason"])[0]) for row in rejected)
+    reasons = Counter(_kind(row["reason"]) for row in rejected)
     counted = ", ".join(f"{count} x {reason!r}" for reason, count in reasons.most_common())
     return f"{len(rejected)} rejected" + (f" ({counted})" if rejected else "")
 

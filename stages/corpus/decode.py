@@ -5,6 +5,7 @@ The clock's zero is the first video frame; where a file has no video, it is the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 
 MAX_GAP_S = 10  # a longer silence between two frames' timestamps is damage, not a still picture
 AUDIO_SLACK_S = 0.02  # smaller steps of the sound's clock are rounding, not gaps
+PREROLL_S = 0.5  # sound decoded before the part that is wanted: decoders need some to settle
 MIN_READABLE = 0.9  # share of the length that the file declares
 
 av.logging.set_level(av.logging.PANIC)  # damage is reported as an exception that names the file
@@ -54,31 +56,42 @@ def probe(path: Path) -> VideoInfo:
         return VideoInfo(width, height, fps, _seconds(stream), has_audio)
 
 
-def frames(path: Path, fps: float) -> Iterator[np.ndarray]:
+def frames(path: Path, fps: float, start: float = 0.0, end: float | None = None) -> Iterator[np.ndarray]:
     """Yield (H, W, 3) uint8 RGB frames, upright, one every 1/fps seconds: each time the nearest frame of the source.
 
     Rotation flags, pixels that are not square and variable frame rates are honoured. A frame may be yielded twice;
     do not write to it. Memory holds two frames.
 
+    Args:
+        start: seconds on the clock at which the first frame stands; what lies before is skipped, not decoded.
+        end: seconds at which to stop; None: with the file.
+
     Raises:
-        MediaError: the file cannot be read, is damaged, or ends long before its declared length.
+        MediaError: the file cannot be read, is damaged, or ends long before its declared length or before `start`.
     """
     step = 1 / Fraction(fps).limit_denominator(1001)
+    begin = Fraction(start).limit_denominator(1000)
     with _opened(path) as container:
         stream = _video_stream(container)
         stream.codec_context.thread_count = 1  # clips are what runs in parallel
-        upright, shown, declared = _Upright(stream), 0, _seconds(stream)
-        end = Fraction(0)
-        for (time, frame), (following, successor) in pairwise(_timed(container, stream)):
-            end = following if successor is None else (time + following) / 2
+        declared = _seconds(stream)
+        wanted = min(declared, end or declared) - start
+        most = math.inf if end is None else round(float((Fraction(end).limit_denominator(1000) - begin) / step))
+        upright, shown, until = _Upright(stream), 0, Fraction(0)
+        for (time, frame), (following, successor) in pairwise(_timed(container, stream, begin)):
+            until = following if successor is None else (time + following) / 2
             rgb = None
-            while shown * step < end:
+            while begin + shown * step < until and shown < most:
                 if rgb is None:
                     rgb = upright(frame)
                 yield rgb
                 shown += 1
-    if shown * step < MIN_READABLE * declared - 2 * step:
-        raise MediaError(f"is cut off: {float(shown * step):.1f} s of {declared:.1f} s can be read")
+            if shown >= most:
+                break
+    if not shown and start:
+        raise MediaError(f"ends before {start:.1f} s, where the part that is wanted begins")
+    if shown * step < MIN_READABLE * wanted - 2 * step:
+        raise MediaError(f"is cut off: {float(shown * step):.1f} s of {wanted:.1f} s can be read")
     if not shown:
         raise MediaError("has no readable video frame")
 
@@ -88,10 +101,11 @@ def read_video(path: Path, fps: float) -> np.ndarray:
     return np.stack(list(frames(path, fps)))
 
 
-def read_audio(path: Path, rate: int) -> np.ndarray:
-    """The first sound stream, mixed to mono: (samples,) float32 in [-1, 1], sample 0 at the clock's zero.
+def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = None) -> np.ndarray:
+    """The first sound stream, mixed to mono: (samples,) float32 in [-1, 1], sample 0 at `start` on the clock.
 
-    Gaps in the sound's timestamps become silence, so that sound and picture do not drift apart.
+    Gaps in the sound's timestamps become silence, so that sound and picture do not drift apart. From `end` (seconds)
+    on there is no sound; None: all of it.
 
     Raises:
         MediaError: the file cannot be read or has no sound.
@@ -101,13 +115,17 @@ def read_audio(path: Path, rate: int) -> np.ndarray:
             raise MediaError("has no sound")
         stream = container.streams.audio[0]
         stream.codec_context.thread_count = 1
-        start = _video_start(container)
+        zero = _video_start(container)
+        if start > PREROLL_S and zero is not None:
+            container.seek(round((zero + start - PREROLL_S) / stream.time_base), stream=stream)
         track = _Track(rate)
         for frame in container.decode(stream):
-            if start is None:
-                start = frame.time or 0.0
-            track.add(frame, start)
-        return track.samples()
+            if zero is None:
+                zero = frame.time or 0.0
+            track.add(frame, zero + start)
+            if end is not None and frame.time is not None and frame.time - zero > end:
+                break
+        return track.samples()[: None if end is None else max(0, round((end - start) * rate))]
 
 
 class _Track:
@@ -203,7 +221,7 @@ def _video_start(container: av.container.InputContainer) -> float | None:
         stream = _video_stream(container)
     except MediaError:
         return None
-    return float((stream.start_time or 0) * stream.time_base)
+    return float(_zero(stream))
 
 
 def _seconds(stream: av.VideoStream) -> float:
@@ -211,19 +229,21 @@ def _seconds(stream: av.VideoStream) -> float:
 
 
 def _timed(
-    container: av.container.InputContainer, stream: av.VideoStream
+    container: av.container.InputContainer, stream: av.VideoStream, start: Fraction = Fraction(0)
 ) -> Iterator[tuple[Fraction, av.VideoFrame | None]]:
-    """(time, frame) in order of time, the first at 0; last comes (end of the last frame, None)."""
+    """(time, frame) in order of time, the file's first frame at 0, from the last key frame before `start` on; last
+    comes (end of the last frame, None)."""
     usual = 1 / (stream.average_rate or Fraction(25))
-    first = last = None
+    zero = last = None
     length = usual
-    for frame in container.decode(stream):
+    for frame in _from(container, stream, start):
         if frame.pts is None:
             time = Fraction(0) if last is None else last + usual
         else:
             time = frame.pts * frame.time_base
-            first = time if first is None else first
-            time -= first
+            if zero is None:
+                zero = _zero(stream) if start else time
+            time -= zero
         if last is not None and time <= last:
             continue
         if last is not None and time - last > MAX_GAP_S:
@@ -232,3 +252,23 @@ def _timed(
         yield time, frame
     if last is not None:
         yield last + min(length, MAX_GAP_S), None
+
+
+def _from(container: av.container.InputContainer, stream: av.VideoStream, start: Fraction) -> Iterator[av.VideoFrame]:
+    """Decoded frames, the first one no later than `start`."""
+    if start:
+        container.seek(round((_zero(stream) + start) / stream.time_base), stream=stream)
+    frames = container.decode(stream)
+    first = next(frames, None)
+    if start and (first is None or first.pts is None or first.pts * first.time_base > _zero(stream) + start):
+        container.seek(stream.start_time or 0, stream=stream)  # the file's index leads astray: from the beginning
+        frames = container.decode(stream)
+        first = next(frames, None)
+    if first is not None:
+        yield first
+        yield from frames
+
+
+def _zero(stream: av.VideoStream) -> Fraction:
+    """Time of the first video frame in the file's own clock."""
+    return (stream.start_time or 0) * stream.time_base

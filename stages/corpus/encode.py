@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -68,7 +69,9 @@ def write_mp4(
 
 def write_wav(path: Path, audio: np.ndarray, rate: int) -> None:
     """Write mono PCM16; audio is (samples,) float32 in [-1, 1]."""
-    soundfile.write(path, np.clip(audio, -1, 1), rate, subtype="PCM_16", format="WAV")
+    file = io.BytesIO()  # libsndfile does not say when a disk is full
+    soundfile.write(file, np.clip(audio, -1, 1), rate, subtype="PCM_16", format="WAV")
+    path.write_bytes(file.getvalue())
 
 
 class _Video:

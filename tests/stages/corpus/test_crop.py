@@ -18,7 +18,7 @@ from stages import shards, tables
 from stages.columns import Columns
 from stages.corpus import crop as stage
 from stages.corpus.clip import Reject, crop_item, cut_out, interpolated, window
-from stages.corpus.crop import assemble, crop_all
+from stages.corpus.crop import assemble, crop_all, crop_shard
 from stages.corpus.decode import read_audio, read_video
 from stages.corpus.encode import write_mp4, write_wav
 from stages.corpus.faces import FaceMesh
@@ -174,7 +174,6 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 def test_same_bytes_for_any_number_of_workers_and_after_a_kill(tmp_path, film, crop, monkeypatch):
-    monkeypatch.setattr(stage, "UNIT", 1)
     rows = [item(film(f"{name}.mp4", seconds=0.5)) for name in "abc"]
     rows.append(item(film("mute.mp4", sound=False)))
     rows.append(rows[0] | {"item_id": "bad", "status": "failed", "path": None, "reason": "has no video stream"})
@@ -210,26 +209,29 @@ def test_changed_parameters_or_sound_are_other_work(tmp_path, film, crop):
     assert len(keys) == 3
 
 
-def die() -> None:
+def deadly(folder: Path, item: dict, settings: dict, alone: bool = False) -> None:
+    """crop_shard of a decoder that crashes over one of the videos."""
+    if item["item_id"] == "b":
+        stage._crop = die
+    crop_shard(folder, item, settings, alone)
+
+
+def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def test_a_crash_in_native_code_costs_one_item(tmp_path, film, crop, monkeypatch):
+    monkeypatch.setattr(shards, "WORK", tmp_path / "work")
+    monkeypatch.setenv("DREAMTALK_WORKERS", "2")
+    rows = [item(film(f"{name}.mp4", seconds=0.5)) for name in "abcd"]
+    work, keys = stage.jobs(sources(rows), crop)
     with pytest.raises(BrokenProcessPool):
-        stage._in_child(die)
-
-    def in_child(function, row, *rest):
-        if row["item_id"] == "b":
-            raise BrokenProcessPool
-        return function(row, *rest)
-
-    monkeypatch.setattr(stage, "_in_child", in_child)
-    rows = [item(film(f"{name}.mp4", seconds=0.5)) for name in "ab"]
-    work, _ = stage.jobs(sources(rows), crop)
-    (tmp_path / "unit").mkdir()
-    stage.crop_unit(tmp_path / "unit", *work[0], alone=True)
-    assemble([tmp_path / "unit"], sources(rows), tmp_path / "clips", tmp_path / "landmarks", 8)
-    assert Clips(tmp_path / "clips").ids == ["a"]
+        shards.run_shards(deadly, work, keys, "crop", isolate=True)
+    assert keys[1] in shards.interrupted("crop", keys)
+    monkeypatch.setattr(stage, "crop_shard", deadly)
+    folders = crop_all(sources(rows), crop)
+    assemble(folders, sources(rows), tmp_path / "clips", tmp_path / "landmarks", 8)
+    assert Clips(tmp_path / "clips").ids == ["a", "c", "d"]
     (row,) = tables.read(tmp_path / "clips/quarantine.parquet").to_dict("records")
     assert row["item_id"] == "b" and "killed the process" in row["reason"]
 
