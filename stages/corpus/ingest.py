@@ -26,7 +26,7 @@ SOURCES = {
     "hdtf": hdtf.items,
     "voxceleb2": voxceleb2.items,
 }
-SHOWN = 30  # lines of a kind on the screen; the tables have all
+SHOWN = 100  # lines of a kind on the screen; the tables have all
 
 
 def ingest(params: Params, raw_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -51,13 +51,23 @@ def say(table: pd.DataFrame, defects: pd.DataFrame) -> None:
     """
     failed = table[table["status"] == "failed"]
     _lines(f"{row.kind}: {_place(row)}: {row.problem} ({row.consequence})" for row in defects.itertuples())
-    _lines(f"failed: {row.item_id} ({row.origin!r}) {row.reason}" for row in failed.itertuples())
-    print(f"ingest: {len(table) - len(failed)} items are ok, {len(failed)} failed, {len(defects)} notes", flush=True)
+    _lines(_reasons(failed))
+    print(
+        f"ingest: {len(table) - len(failed)} items are ok, {len(failed)} failed (sources.parquet); "
+        f"{len(defects)} remarks on the corpus (defects.parquet)",
+        flush=True,
+    )
     if len(failed) == len(table):
-        reasons = failed["origin"].map(repr) + " " + failed["reason"]
-        raise SourceError(
-            "no item is a readable video: " + "; ".join(reasons[:3]) + (" ..." if len(failed) > 3 else "")
-        )
+        raise SourceError("no item is a readable video: " + "; ".join(_reasons(failed)[:3]))
+
+
+def _reasons(failed: pd.DataFrame) -> list[str]:
+    """A line for each reason, with the first item that has it and how many more there are."""
+    lines = []
+    for reason, rows in failed.groupby("reason", sort=False):
+        first, more = rows.iloc[0], len(rows) - 1
+        lines.append(f"failed: {first['origin']!r} {reason}" + (f" (and {more} more)" if more else ""))
+    return lines
 
 
 def _lines(lines: Iterable[str]) -> None:
@@ -65,9 +75,7 @@ def _lines(lines: Iterable[str]) -> None:
     for line in lines[:SHOWN]:
         print(f"ingest: {line}", flush=True)
     if len(lines) > SHOWN:
-        print(
-            f"ingest: ... {len(lines) - SHOWN} more like these: {RAW}/*.parquet, and MLflow, have them all", flush=True
-        )
+        print(f"ingest: ... {len(lines) - SHOWN} more lines like these: the tables, and MLflow, have all", flush=True)
 
 
 def _place(row: tuple) -> str:

@@ -27,6 +27,10 @@ PASSING = re.compile(  # what sites say when they will not answer now
     r"|requested format is not available|failed to extract any player response",
     re.IGNORECASE,
 )
+REMEDIES = {
+    "not a bot": " (YouTube wants ingest.download.cookies, or a pause of hours)",
+    "Requested format is not available": " (for YouTube, yt-dlp needs the JavaScript runtime deno and yt-dlp-ejs)",
+}
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 DISK_TEXT = re.compile(r"no space left on device|disk quota exceeded|read-only file system", re.IGNORECASE)
 ADVICE = re.compile(
@@ -234,9 +238,8 @@ def unwritable(folder: Path, problem: object) -> SourceError:
 def _reason(error: BaseException) -> str:
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
     text = NOISE.sub("", ADVICE.sub("", text))[:LONGEST_REASON]
-    if "not a bot" in text:
-        text += " (YouTube wants ingest.download.cookies, or a pause of hours)"
-    return text or type(error).__name__
+    advice = next((advice for sign, advice in REMEDIES.items() if sign in text), "")
+    return text + advice or type(error).__name__
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

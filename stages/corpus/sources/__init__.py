@@ -29,9 +29,9 @@ class Found:
         """Note what is wrong in `file` (at a line, about an item), and what was done about it."""
         self._note("defect", file, problem, consequence, row, item)
 
-    def left_out(self, file: str, problem: str, consequence: str, *, item: str | None = None) -> None:
+    def left_out(self, file: str, problem: str, reason: str) -> None:
         """Note what is fine but is not used."""
-        self._note("left out", file, problem, consequence, None, item)
+        self._note("left out", file, problem, reason, None, None)
 
     def _note(self, kind: str, file: str, problem: str, consequence: str, row: int | None, item: str | None) -> None:
         self.defects.append(

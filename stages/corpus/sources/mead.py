@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,11 +30,12 @@ from stages.tables import EMOTIONS
 VIEWS = ("front", "down", "top", "left_30", "left_60", "right_30", "right_60")
 STYLES = [(emotion, level) for emotion in EMOTIONS for level in (1, 2, 3) if emotion != "neutral" or level == 1]
 SENTENCES = {emotion: 40 if emotion == "neutral" else 30 for emotion in EMOTIONS}  # as published
+SENTENCE, STYLE, VIEW = "sentence", "style", "view"
 KNOWN = {  # holes of the published files, reported by their users
-    "M003": "a clip of it is lost in the published files, so that its sentence numbers are shifted",
-    "M011": "the published files lack some of its emotions and views",
-    "M019": "the published files lack some of its emotions and views",
-    "W017": "the published files have its view down only",
+    ("M003", SENTENCE): "a clip of it is lost in the published files, so that its sentence numbers are shifted",
+    ("M011", STYLE): "the published files lack some of its emotions and views",
+    ("M019", STYLE): "the published files lack some of its emotions and views",
+    ("W017", VIEW): "the published files have its view down only",
 }
 
 _ACTOR, _NUMBER = r"(?P<actor>[MW]\d{3})", r"(?P<number>\d{3})"
@@ -159,24 +161,30 @@ def _report_holes(found: Found, takes: dict[Path, Take], view: str) -> None:
             if take.view in (view, None):
                 numbers[take.actor][take.emotion, take.level].add(int(take.number))
     for actor in sorted(views):
-        known = f" (known: {KNOWN[actor]})" if actor in KNOWN else ""
         if view not in views[actor]:
-            problem = f"has no view {view}, only {', '.join(sorted(views[actor]))}{known}"
-            found.defect(actor, problem, "none of its videos is used", item=actor)
+            problem = f"has no view {view}, only {', '.join(sorted(views[actor]))}"
+            found.defect(actor, problem + _known(actor, VIEW), "none of its videos is used", item=actor)
             continue
-        missing = [_style(*style) for style in STYLES if style not in numbers[actor]]
+        missing = _missing(numbers[actor].keys())
         if missing:
-            found.defect(
-                actor, f"has nothing of {', '.join(missing)} in view {view}{known}", "the rest is used", item=actor
-            )
+            problem = f"has nothing of {', '.join(missing)} in view {view}{_known(actor, STYLE)}"
+            found.defect(actor, problem, "the rest is used", item=actor)
         gaps = [_gap(*style, numbers[actor][style]) for style in STYLES if style in numbers[actor]]
-        short = [gap for gap in gaps if gap]
+        short = "; ".join(gap for gap in gaps if gap)
         if short:
-            found.defect(
-                actor, f"has fewer sentences than published: {'; '.join(short)}{known}", "the rest is used", item=actor
-            )
-        if known and not missing and not short:
-            found.defect(actor, KNOWN[actor], "pairs of video and sound are checked by duration", item=actor)
+            problem = f"has fewer sentences than published: {short}{_known(actor, SENTENCE)}"
+            found.defect(actor, problem, "the rest is used", item=actor)
+
+
+def _known(actor: str, kind: str) -> str:
+    return f" (known: {KNOWN[actor, kind]})" if (actor, kind) in KNOWN else ""
+
+
+def _missing(present: Collection[tuple[str, int]]) -> list[str]:
+    """Emotions of which there is nothing, and levels of the others."""
+    lacking = [style for style in STYLES if style not in present]
+    gone = {emotion for emotion in EMOTIONS if all(style not in present for style in STYLES if style[0] == emotion)}
+    return list(dict.fromkeys(emotion if emotion in gone else _style(emotion, level) for emotion, level in lacking))
 
 
 def _gap(emotion: str, level: int, numbers: set[int]) -> str:

@@ -153,5 +153,5 @@ def _choose(
     )
     for (what, why), count in dropped.items():
         if count:
-            found.left_out(text(folder.name), f"{count} {what}", why, item=what)
+            found.left_out(text(folder.name), f"{count} {what}", why)
     return chosen

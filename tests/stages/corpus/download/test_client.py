@@ -91,6 +91,7 @@ def test_what_youtube_says(youtube, settings, tmp_path, error, kind):
         download("-BWJJvynXpA", WATCH, tmp_path, settings)
     assert str(caught.value).startswith(error[:20])
     assert ("ingest.download.cookies" in str(caught.value)) == ("not a bot" in error)
+    assert ("JavaScript runtime" in str(caught.value)) == ("format" in error)
 
 
 def test_youtube_blocks_with_403(youtube, server, settings, tmp_path):

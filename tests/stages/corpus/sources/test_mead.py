@@ -23,7 +23,7 @@ def test_the_published_layout(take, put):
     assert items["audio_path"].str.contains("M030/audio/angry/level_3/00").all()
     assert items["origin"].tolist() == [f"{RAW}/00{n}.mp4" for n in (1, 2)]
     problems = defects["problem"].tolist()
-    assert any(p.startswith("has nothing of angry level 1, angry level 2, contempt level 1") for p in problems)
+    assert any(p.startswith("has nothing of angry level 1, angry level 2, contempt, disgusted, fear") for p in problems)
     assert any("angry level 3 2 of 30" in p for p in problems)
     assert any(p.startswith("1 sound files of M030 have no video") for p in problems)
     other, _ = take("mead", mead={"view": "left_30"})
