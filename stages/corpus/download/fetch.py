@@ -37,10 +37,11 @@ def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str
     """
     cookies, folder = check_cookies(settings.cookies), _prepared(settings.folder)
     with _disk_errors(folder), _alone(folder), contextlib.closing(Store(folder)) as store:
-        rows = {item: _settled(store, folder, item, url) for item, url in wanted.items()}
+        here = {path.stem: path for path in folder.iterdir()}  # whole files: parts have two suffixes
+        rows = {item: _settled(store, folder, item, url, here.get(item)) for item, url in wanted.items()}
         todo = [item for item, row in rows.items() if row is None]
         in_a_row, last = 0, ""
-        for place, item in enumerate(track(todo, "download", unit="video")):
+        for place, item in enumerate(track(todo, "download", unit="video") if todo else ()):
             if in_a_row >= settings.stop_after:
                 reason = f"not tried: {in_a_row} downloads in a row failed ({last})"
                 rows[item] = Download(item, wanted[item], "failed", kind="transient", reason=reason)
@@ -95,7 +96,7 @@ def _remove(folder: Path, item: str, whole: str | None) -> None:
             path.unlink()
 
 
-def _settled(store: Store, folder: Path, item: str, url: str) -> Download | None:
+def _settled(store: Store, folder: Path, item: str, url: str, here: Path | None) -> Download | None:
     """The row of what needs no download: it is here already, whoever put it here, or will not come."""
     row = store.get(item)
     if row is not None and row.url != url:
@@ -104,13 +105,12 @@ def _settled(store: Store, folder: Path, item: str, url: str) -> Download | None
         return row
     if row is not None and row.status == "done" and _size(folder / row.path) == row.bytes:
         return row
-    for path in sorted(folder.glob(f"{item}.*")):
-        if path.stem == item:  # parts have two suffixes
-            with contextlib.suppress(Permanent):
-                row = _done(row or Download(item, url, "started"), path)
-                store.put(row)
-                return row
-    return None
+    if here is None:
+        return None
+    with contextlib.suppress(Permanent):
+        row = _done(row or Download(item, url, "started"), here)
+        store.put(row)
+        return row
 
 
 def _done(row: Download, path: Path) -> Download:

@@ -14,9 +14,10 @@ import numpy as np
 
 from stages.corpus.download.urls import YOUTUBE_ID
 from stages.corpus.sources import Found, SourceError
-from stages.corpus.sources.local import in_threads, list_files, text
+from stages.corpus.sources.local import list_files, text
 from stages.corpus.sources.remote import Video, get_all
 from stages.params import Params
+from stages.progress import track
 
 FPS = 25.0
 PATH = re.compile(
@@ -55,24 +56,24 @@ def items(params: Params, raw_dir: Path) -> Found:
     if not matches:
         raise SourceError(f"{folder} has no track files like txt/id00012/21Uxsk56VDQ/00001.txt")
     found = Found()
-    tracks = dict(zip(matches, in_threads(_try_read, list(matches)), strict=True))
-    for path, track in tracks.items():
-        if isinstance(track, TrackError):
-            found.defect(text(path.relative_to(folder)), str(track), "the utterance is not used", item=path.stem)
-    good = {path: matches[path] for path, track in tracks.items() if isinstance(track, Track)}
+    tracks = {path: _try_read(path) for path in track(list(matches), "ingest", unit="file")}
+    for path, read in tracks.items():
+        if isinstance(read, TrackError):
+            found.defect(text(path.relative_to(folder)), str(read), "the utterance is not used", item=path.stem)
+    good = {path: matches[path] for path, read in tracks.items() if isinstance(read, Track)}
     ids = sorted({match["video"] for match in good.values()})
     print(f"ingest: VoxCeleb2 track files name {len(good)} utterances in {len(ids)} videos", flush=True)
     videos = [Video(video, f"https://www.youtube.com/watch?v={video}") for video in ids]
     states = get_all(videos, files, params.ingest.download)
     for path, match in good.items():
-        track, video = tracks[path], match["video"]
+        video = match["video"]
         found.items.append(
             {
                 "item_id": f"{match['speaker']}_{video}_{match['utterance']}",
                 "corpus": "voxceleb2",
                 "speaker": match["speaker"],
                 "origin": f"https://www.youtube.com/watch?v={video}",
-                **track._asdict(),
+                **tracks[path]._asdict(),
                 **states[video],
             }
         )
@@ -92,11 +93,12 @@ def read_track(path: Path) -> Track:
     if not rows:
         raise TrackError("has no frames")
     try:
-        table = np.array(rows, np.float64)
+        values = np.array([float(value) for row in rows for value in row])
     except ValueError as error:
         raise TrackError("has a row that is not five numbers") from error
-    if table.shape[1:] != (5,) or not np.isfinite(table).all():
+    if any(len(row) != 5 for row in rows) or not np.isfinite(values).all():
         raise TrackError("has a row that is not five numbers")
+    table = values.reshape(-1, 5)
     frames, boxes = table[:, 0], table[:, 1:]
     if frames[0] < 0 or (np.diff(frames) <= 0).any():
         raise TrackError("has frame numbers that do not rise")
