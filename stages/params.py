@@ -102,6 +102,16 @@ class Ingest(Section):
     hdtf: Hdtf
     download: DownloadSettings
 
+    @model_validator(mode="after")
+    def _folders(self) -> Ingest:
+        if self.source in ("hdtf", "voxceleb2"):
+            watched, written = Path(self.folder).absolute(), Path(self.download.folder).absolute()
+            if written == watched or watched in written.parents:
+                raise ValueError(
+                    "download.folder must not lie in folder: DVC watches it, and would never see it at rest"
+                )
+        return self
+
 
 class SyncFilter(Section):
     """Clips whose sound and picture do not belong together are kept out; off without weights."""

@@ -63,6 +63,15 @@ def test_a_wrong_value_is_named(demo: dict[str, Any], section: str, key: str, va
     assert says in str(error.value)
 
 
+def test_downloads_do_not_go_where_dvc_watches(demo: dict[str, Any]) -> None:
+    demo["ingest"] |= {"source": "hdtf", "folder": "data/hdtf"}
+    demo["ingest"]["download"]["folder"] = "data/hdtf/videos"
+    with pytest.raises(params.ParamsError, match=r"download\.folder must not lie in folder"):
+        params.parse(demo)
+    demo["ingest"]["download"]["folder"] = "data/hdtf_videos"
+    assert params.parse(demo)
+
+
 def test_an_unknown_section_and_a_missing_key_are_named(demo: dict[str, Any]) -> None:
     demo["trainer"] = {}
     del demo["crop"]["size"]
