@@ -14,7 +14,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from yt_dlp.utils import expand_path
 
 from stages.corpus.decode import MediaError, probe
-from stages.corpus.download.client import Permanent, Transient, check_cookies, download, unwritable
+from stages.corpus.download.client import check_cookies, download
+from stages.corpus.download.errors import Permanent, Transient, unwritable
 from stages.corpus.download.store import NAME, Download, Store
 from stages.corpus.sources import SourceError
 from stages.files import sha256

@@ -25,7 +25,9 @@ class Found:
     items: list[dict] = field(default_factory=list)
     defects: list[dict] = field(default_factory=list)
 
-    def defect(self, file: str, problem: str, consequence: str, *, row: int | None = None, item: str | None = None):
+    def defect(
+        self, file: str, problem: str, consequence: str, *, row: int | None = None, item: str | None = None
+    ) -> None:
         """Note what is wrong in `file` (at a line, about an item), and what was done about it."""
         self._note("defect", file, problem, consequence, row, item)
 

@@ -12,7 +12,8 @@ import pytest
 from yt_dlp.extractor.youtube import YoutubeIE
 from yt_dlp.utils import DownloadError, ExtractorError
 
-from stages.corpus.download.client import Permanent, Transient, download, verdict
+from stages.corpus.download.client import download
+from stages.corpus.download.errors import Permanent, Transient, verdict
 from stages.corpus.encode import write_mp4
 from tests.stages.corpus.tiny_videos import RATE, hum
 from tests.stages.corpus.video_server import Reply
@@ -113,3 +114,12 @@ def test_an_unknown_error_may_pass_and_is_one_line():
     error = DownloadError("ERROR: [youtube] uBWJJvynXpA: Some\nbug; please report this issue on https://github.com/x")
     found = verdict(error, Path(), youtube=True)
     assert isinstance(found, Transient) and str(found) == "Some bug"
+
+
+def test_a_bug_in_an_extractor_is_a_failure_of_its_item(monkeypatch, settings, tmp_path):
+    def extract(self: YoutubeIE, url: str) -> dict:
+        raise RuntimeError("no player")
+
+    monkeypatch.setattr(YoutubeIE, "_real_extract", extract)
+    with pytest.raises(Transient, match="RuntimeError: no player"):
+        download("-BWJJvynXpA", WATCH, tmp_path, settings)
