@@ -58,7 +58,7 @@ def say(table: pd.DataFrame, defects: pd.DataFrame) -> None:
         flush=True,
     )
     if len(failed) == len(table):
-        raise SourceError("no item is a readable video: " + "; ".join(_reasons(failed)[:3]))
+        raise SourceError("no item is a readable video: " + ("; ".join(_reasons(failed)[:3]) or "there is none"))
 
 
 def _reasons(failed: pd.DataFrame) -> list[str]:

@@ -20,6 +20,8 @@ from stages.progress import track
 from stages.shards import workers
 
 SOUND_SUFFIXES = (".wav", ".m4a")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".flv", ".ts", ".mpg", ".mpeg", ".wmv", ".3gp")
+NOT_ONE_TAKE = "not of one take"
 LONGEST_ID = 80
 PIECE = re.compile(r"_p\d+$")
 
@@ -47,6 +49,11 @@ def list_files(folder: Path, hint: str = "put videos there (any depth)") -> list
 
 def is_sound(path: Path) -> bool:
     return path.suffix.lower() in SOUND_SUFFIXES
+
+
+def is_video(path: Path) -> bool:
+    """By its name: what lies beside a video under the same name (a picture, coefficients, notes) is none."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def text(path: Path | str) -> str:
@@ -121,7 +128,7 @@ def _compare(video_s: float, sound: Path, max_gap_s: float) -> None:
     if abs(video_s - sound_s) > max_gap_s:
         raise MediaError(
             f"lasts {video_s:.2f} s, the sound that belongs to it by its name ({text(sound.name)}) {sound_s:.2f} s: "
-            f"not of one take (ingest.max_pair_gap_s: {max_gap_s:g})"
+            f"{NOT_ONE_TAKE} (ingest.max_pair_gap_s: {max_gap_s:g})"
         )
 
 

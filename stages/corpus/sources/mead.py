@@ -16,20 +16,23 @@ from typing import NamedTuple
 from stages.corpus.decode import MediaError, probe
 from stages.corpus.sources import Found, SourceError
 from stages.corpus.sources.local import (
+    NOT_ONE_TAKE,
     examine,
     failed,
     first_of_each,
     in_threads,
     is_sound,
+    is_video,
     list_files,
     text,
-)  # fmt: skip
+)
 from stages.params import Params
 from stages.tables import EMOTIONS
 
 VIEWS = ("front", "down", "top", "left_30", "left_60", "right_30", "right_60")
 STYLES = [(emotion, level) for emotion in EMOTIONS for level in (1, 2, 3) if emotion != "neutral" or level == 1]
 SENTENCES = {emotion: 40 if emotion == "neutral" else 30 for emotion in EMOTIONS}  # as published
+SHIFTED = 3  # pairs of one style that do not fit are no accident
 SENTENCE, STYLE, VIEW = "sentence", "style", "view"
 KNOWN = {  # holes of the published files, reported by their users
     ("M003", SENTENCE): "a clip of it is lost in the published files, so that its sentence numbers are shifted",
@@ -75,7 +78,7 @@ def items(params: Params, raw_dir: Path) -> Found:
     """
     folder, view = Path(params.ingest.folder), params.ingest.mead.view
     files = list_files(folder, "put MEAD's extracted actor folders (M003, M005, ...) there")
-    takes = {path: take for path in files if (take := parse(path))}
+    takes = {path: take for path in files if (is_video(path) or is_sound(path)) and (take := parse(path))}
     videos = [path for path in takes if not is_sound(path) and takes[path].view in (view, None)]
     found = Found()
     _report_strangers(found, folder, [path for path in files if path not in takes])
@@ -95,6 +98,7 @@ def items(params: Params, raw_dir: Path) -> Found:
         return known | {"origin": _below(path, folder)} | _with_sound(path, sound, params.ingest.max_pair_gap_s)
 
     found.items = in_threads(row, list(firsts.items()))
+    _distrust_shifted(found.items)
     _report_holes(found, takes, view)
     _report_lone_sounds(found, folder, takes)
     return found
@@ -130,6 +134,22 @@ def _with_sound(path: Path, sound: Path | None, max_gap_s: float) -> dict:
     except (MediaError, OSError):
         pass  # examine says what is wrong
     return examine(path)
+
+
+def _distrust_shifted(rows: list[dict]) -> None:
+    """Fail the pairs that fit by chance among those whose sentence numbers are shifted: where several pairs of an
+    actor's style do not fit, all from the first of these on."""
+    groups = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["item_id"]):
+        groups[row["speaker"], row["emotion"], row["level"]].append(row)
+    for group in groups.values():
+        misfits = [place for place, row in enumerate(group) if NOT_ONE_TAKE in row.get("reason", "")]
+        if len(misfits) >= SHIFTED:
+            first = group[misfits[0]]["item_id"]
+            for row in group[misfits[0] :]:
+                if row.get("audio_path"):
+                    del row["audio_path"], row["audio_sha256"], row["path"], row["sha256"]
+                    row |= failed(f"its numbers seem shifted: {len(misfits)} pairs from {first} on do not fit")
 
 
 def _nothing(folder: Path, view: str, takes: dict[Path, Take]) -> str:

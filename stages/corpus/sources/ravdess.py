@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stages.corpus.sources import Found, SourceError
-from stages.corpus.sources.local import examine, failed, first_of_each, in_threads, is_sound, list_files, text
+from stages.corpus.sources.local import examine, failed, first_of_each, in_threads, is_sound, is_video, list_files, text
 from stages.params import Params, Ravdess
 
 NAME = re.compile(r"\d\d(?:-\d\d){6}", re.ASCII)
@@ -119,7 +119,7 @@ def _read_names(found: Found, folder: Path, files: list[Path]) -> dict[Path, Tak
         except ValueError as error:
             found.defect(text(path.relative_to(folder)), str(error), "not used", item=path.stem)
             continue
-        if take and (take.modality == "sound") == is_sound(path):
+        if take and (is_sound(path) if take.modality == "sound" else is_video(path)):
             takes[path] = take
         else:
             strangers.append(path)

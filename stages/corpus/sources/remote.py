@@ -9,11 +9,9 @@ from pathlib import Path
 from stages.corpus.download.fetch import fetch_all
 from stages.corpus.download.store import Download
 from stages.corpus.download.urls import UrlError, canonical
-from stages.corpus.sources.local import examine, failed, in_threads, is_sound
+from stages.corpus.sources.local import examine, failed, in_threads, is_video
 from stages.files import quoted
 from stages.params import DownloadSettings
-
-NO_VIDEO = {".txt", ".csv", ".json", ".md", ".pdf"}
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,7 @@ def get_all(videos: Sequence[Video], files: Iterable[Path], settings: DownloadSe
     Raises:
         SourceError: the download folder cannot be used or is full.
     """
-    usable = (path for path in files if path.suffix.lower() not in NO_VIDEO and not is_sound(path))
-    by_stem = {path.stem: path for path in usable}
+    by_stem = {path.stem: path for path in files if is_video(path)}
     here, wanted, rows = {}, {}, {}
     for video in videos:
         try:

@@ -55,9 +55,29 @@ def test_pairs_are_checked_by_duration(take, put):
     first, second = items["reason"].iloc[1:]
     assert first == (
         "lasts 0.40 s, the sound that belongs to it by its name (002.wav) 2.00 s: not of one take "
-        "(ingest.max_pair_gap_s: 0.5)"
+        "(ingest.max_pair_gap_s: 0.2)"
     )
     assert second == "has no sound, inside or in a file of its own"
+
+
+def test_pairs_that_fit_by_chance_among_shifted_ones_fail_too(take, put):
+    put("silent", *(f"{RAW}/{n:03d}.mp4" for n in range(1, 8)), "M030/video/front/sad/level_3/001.mp4")
+    put("sound", *(f"{SOUND}/{n:03d}.wav" for n in (1, 2, 5)), "M030/audio/sad/level_3/001.wav")
+    put("long", *(f"{SOUND}/{n:03d}.wav" for n in (3, 4, 6, 7)))
+    items, _ = take("mead")
+    assert items["status"].tolist() == ["ok"] * 2 + ["failed"] * 5 + ["ok"]
+    assert items["reason"].iloc[4] == (
+        "its numbers seem shifted: 4 pairs from M030_front_angry_level3_003 on do not fit"
+    )
+    assert items["path"].iloc[2:7].isna().all()
+
+
+def test_what_lies_beside_a_video_is_no_video(take, put, corpus):
+    put("both", "M030_front_sad_level1_001.mp4")
+    for suffix in ("jpg", "mat", "webp"):
+        (corpus / f"M030_front_sad_level1_001.{suffix}").write_text("x")
+    items, defects = take("mead")
+    assert items["status"].tolist() == ["ok"] and "3 files not named as MEAD's" in defects["problem"].iloc[0]
 
 
 def test_broken_files_fail_alone(take, put, corpus):
