@@ -1,4 +1,4 @@
-"""The command line: ``dreamtalk fit | generate | evaluate | doctor | reproduce | ui``.
+"""The command line: ``dreamtalk fit | generate | evaluate | status | clip | doctor | reproduce | ui``.
 
 Exit codes: 0 done; 2 wrong use or bad input, told in one line on stderr; 1 anything else.
 """
@@ -183,6 +183,37 @@ def _named_folder(text: str) -> tuple[str, Path]:
     if not (name and equals and folder):
         fail(f"--method {text}: expected NAME=DIR")
     return name, Path(folder)
+
+
+@app.command()
+def status() -> None:
+    """How far the corpus is: items, videos cropped, clips kept and refused."""
+    from rich.console import Console
+
+    with user_errors():
+        from flows.status import rows, table
+
+        os.chdir(repository())
+        Console().print(table(rows()))
+
+
+@app.command()
+def clip(
+    clip_id: Annotated[str, typer.Argument(help="A clip of data/clips/clips.parquet.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="OUT.mp4.")],
+) -> None:
+    """One clip of the corpus, with its sound, as a file to play."""
+    with user_errors():
+        from stages.corpus.media import Clips
+        from stages.corpus.unpack import write_clip
+        from stages.evaluation.inputs import InputError, check_output
+
+        check_output(out, (".mp4",))
+        folder = repository() / "data/clips"
+        try:
+            write_clip(Clips(folder), clip_id, out)
+        except KeyError as error:
+            raise InputError(f"no clip {clip_id!r} in {folder / 'clips.parquet'}") from error
 
 
 @app.command()

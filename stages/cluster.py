@@ -11,7 +11,7 @@ from pathlib import Path
 CONNECT_S = 10
 
 
-class ClusterError(RuntimeError):
+class ClusterError(ValueError):
     """The cluster cannot be used; the text says why, and what to start."""
 
 

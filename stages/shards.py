@@ -34,12 +34,12 @@ def workers() -> int:
     return int(os.environ.get("DREAMTALK_WORKERS") or len(os.sched_getaffinity(0)))
 
 
-def code_version(*packages: Path) -> str:
-    """Digest of all Python files below `packages`, so that changed code does not reuse old shards."""
+def code_version(*places: Path) -> str:
+    """Digest of Python files, and of all those below folders, so that changed code does not reuse old shards."""
     digest = hashlib.sha256()
-    for package in packages:
-        for path in sorted(package.rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    for place in places:
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(path.relative_to(place.parent).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

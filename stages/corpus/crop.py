@@ -36,6 +36,7 @@ RAW, CLIPS, LANDMARKS = Path("data/raw"), Path("data/clips"), Path("data/landmar
 THUMBNAILS = 12  # pictures kept of each kind of rejection
 KILLED = "it killed the process that cropped it: a crash in a decoder, or out of memory"
 PLACES = ("path", "audio_path")  # where equal content lies changes nothing
+CODE = ("crop", "clip", "decode", "encode", "faces", "shots", "sync_filter", "takes")  # what decides a shard's bytes
 TAR, ARROW, ROWS = "clips.tar", "landmarks.arrow", "rows.json"
 
 
@@ -47,7 +48,7 @@ def jobs(sources: pd.DataFrame, crop: Crop) -> tuple[list[tuple], list[str]]:
     items = tables.rows(sources[sources["status"] == "ok"].sort_values("item_id"), tables.SOURCES)
     settings = crop.model_dump(exclude={"shard_clips"})
     network = None if crop.sync.weights is None else sha256(Path(crop.sync.weights))
-    same = (settings, network, shards.code_version(Path(__file__).parent))
+    same = (settings, network, shards.code_version(*(Path(__file__).with_name(f"{name}.py") for name in CODE)))
     contents = ({name: value for name, value in item.items() if name not in PLACES} for item in items)
     return [(item, settings) for item in items], [shards.shard_key(content, *same) for content in contents]
 
@@ -68,7 +69,7 @@ def crop_shard(folder: Path, item: dict, settings: dict, alone: bool = False) ->
         media.mkdir()
         clips, rejected, landmarks = [], [refusal(item, KILLED)], {}
     columns.write_shard(folder / ARROW, [{"clip_id": key, "landmarks": value} for key, value in landmarks.items()])
-    _write_tar(folder / TAR, sorted(media.iterdir()))
+    write_tar(folder / TAR, sorted(media.iterdir()))
     shutil.rmtree(media)
     rows = json.dumps({"clips": clips, "quarantine": rejected}, sort_keys=True)
     (folder / ROWS).write_text(rows, encoding="utf-8")
@@ -215,7 +216,7 @@ def _summary(rejected: list[dict]) -> str:
     return f"{len(rejected)} rejected" + (f" ({counted})" if rejected else "")
 
 
-def _write_tar(path: Path, members: list[Path]) -> None:
+def write_tar(path: Path, members: list[Path]) -> None:
     """An uncompressed USTAR of the files' contents alone: no time, owner or mode."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for member in members:

@@ -119,7 +119,7 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
         if start > PREROLL_S and zero is not None:
             container.seek(round((zero + start - PREROLL_S) / stream.time_base), stream=stream)
         track = _Track(rate)
-        for frame in container.decode(stream):
+        for frame in _decoded(container, stream):
             if zero is None:
                 zero = frame.time or 0.0
             track.add(frame, zero + start)
@@ -205,7 +205,11 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
         with av.open(f"file:{path}", metadata_errors="replace") as container:
             yield container
     except (av.FFmpegError, UnicodeError) as error:
-        raise MediaError(f"cannot be read as video or sound: {getattr(error, 'strerror', None) or error}") from error
+        raise MediaError(f"cannot be read as video or sound: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -258,15 +262,30 @@ def _from(container: av.container.InputContainer, stream: av.VideoStream, start:
     """Decoded frames, the first one no later than `start`."""
     if start:
         container.seek(round((_zero(stream) + start) / stream.time_base), stream=stream)
-    frames = container.decode(stream)
+    frames = _decoded(container, stream)
     first = next(frames, None)
     if start and (first is None or first.pts is None or first.pts * first.time_base > _zero(stream) + start):
         container.seek(stream.start_time or 0, stream=stream)  # the file's index leads astray: from the beginning
-        frames = container.decode(stream)
+        frames = _decoded(container, stream)
         first = next(frames, None)
     if first is not None:
         yield first
         yield from frames
+
+
+def _decoded(
+    container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream
+) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Frames as they come; an error between them says after how much of the file it is."""
+    time = None
+    try:
+        for frame in container.decode(stream):
+            time = frame.time
+            yield frame
+    except av.FFmpegError as error:
+        if time is None:
+            raise
+        raise MediaError(f"is damaged or cut off after {time:.1f} s: {_said(error)}") from error
 
 
 def _zero(stream: av.VideoStream) -> Fraction:

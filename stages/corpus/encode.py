@@ -54,7 +54,7 @@ def write_mp4(
         if comment:
             container.metadata["comment"] = comment
         video = _Video(container, Fraction(fps), path)
-        sound = None if audio is None else _Sound(container, audio, audio_rate)
+        sound = None if audio is None else Sound(container, audio, audio_rate)
         for rgb in frames:
             video.add(rgb)
             if sound is not None:  # side by side, as the container wants them
@@ -109,7 +109,9 @@ class _Video:
             raise ValueError(f"{self._path}: frame {self.count} is {rgb.shape}, the first was {self._shape}")
 
 
-class _Sound:
+class Sound:
+    """Mono sound that goes into a container beside its pictures, as AAC."""
+
     def __init__(self, container: av.container.OutputContainer, audio: np.ndarray, rate: int | None) -> None:
         if not rate:
             raise ValueError("audio_rate is needed beside audio")

@@ -58,7 +58,13 @@ def score_shard(folder: Path, settings: Settings, data: Path, truth: Path | None
 
 
 def video_scores(
-    ids: list[str], settings: Settings, data: Path, truth: Path | None, videos: Path, stage: str
+    ids: list[str],
+    settings: Settings,
+    data: Path,
+    truth: Path | None,
+    videos: Path,
+    stage: str,
+    executor: str = shards.PROCESSES,
 ) -> tuple[pd.DataFrame, list[Path]]:
     """Score clips in worker processes: a row per clip, and the folders of the shards."""
     groups = shards.split_in_shards(ids, SHARD_CLIPS)
@@ -69,7 +75,8 @@ def video_scores(
         shards.shard_key(code, settings, judges, [(i, real[i], _digest(videos / f"{i}.mp4", truth)) for i in group])
         for group in groups
     ]
-    folders = shards.run_shards(score_shard, [(settings, data, truth, videos, g) for g in groups], keys, stage)
+    jobs = [(settings, data, truth, videos, group) for group in groups]
+    folders = shards.run_shards(score_shard, jobs, keys, stage, executor=executor)
     rows = [row for folder in folders for row in json.loads((folder / "scores.json").read_text(encoding="utf-8"))]
     return pd.DataFrame(rows), folders
 
@@ -95,7 +102,7 @@ def evaluate(
     else:
         made, truth = Columns(generated / variant), out / GROUND_TRUTH
     scores, done = video_scores(
-        sorted(made), rulers, data, truth, generated / variant / "videos", f"evaluate/{variant}"
+        sorted(made), rulers, data, truth, generated / variant / "videos", f"evaluate/{variant}", settings.executor
     )
     if truth is None:
         _join([part / "landmarks.arrow" for part in done], folder / "landmarks.arrow")

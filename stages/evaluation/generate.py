@@ -83,7 +83,8 @@ def film(takes: list[Take], name: str, renderer: str, settings: Params, data: Pa
     groups = shards.split_in_shards(work, SHARD_CLIPS)
     contents = [[(clip, hashes[clip], *map(_digest, arrays)) for clip, *arrays in group] for group in groups]
     keys = [shards.shard_key(code, version, content) for content in contents]
-    for folder in shards.run_shards(function, [(*fixed, group) for group in groups], keys, f"generate/{name}"):
+    jobs = [(*fixed, group) for group in groups]
+    for folder in shards.run_shards(function, jobs, keys, f"generate/{name}", executor=settings.executor):
         for path in sorted(folder.glob("*.mp4")):
             shutil.copyfile(path, out / path.name)
 

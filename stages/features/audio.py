@@ -280,7 +280,7 @@ def _rate(media: Clips, clip_id: str) -> int:
     return int(media.table.loc[clip_id, "audio_rate"])
 
 
-def run(clips: Path, out: Path, settings: params.Audio) -> dict[str, float]:
+def run(clips: Path, out: Path, settings: params.Audio, executor: str = shards.PROCESSES) -> dict[str, float]:
     """Write the features of all clips, a shard beside each shard of clips; return counts."""
     table = Clips(clips).table
     groups = {name: dict(zip(g["clip_id"], g["frames"], strict=True)) for name, g in sorted(table.groupby("shard"))}
@@ -288,7 +288,7 @@ def run(clips: Path, out: Path, settings: params.Audio) -> dict[str, float]:
     code = shards.code_version(Path(__file__).parent)
     jobs = [(clips, {clip: int(n) for clip, n in sorted(frames.items())}, dump) for frames in groups.values()]
     keys = [shards.shard_key(code, dump, job[1], sha256(clips / name)) for name, job in zip(groups, jobs, strict=True)]
-    folders = shards.run_shards(extract_shard, jobs, keys, "audio")
+    folders = shards.run_shards(extract_shard, jobs, keys, "audio", executor=executor)
     fresh_dir(out)
     for name, folder in zip(groups, folders, strict=True):
         shutil.copyfile(folder / "shard.arrow", out / Path(name).with_suffix(".arrow").name)
@@ -300,7 +300,7 @@ def main() -> int:
     try:
         settings = params.load()
         with tracking.stage_run("audio", settings, ["audio"]) as stage:
-            counts = run(CLIPS, OUT, settings.audio)
+            counts = run(CLIPS, OUT, settings.audio, settings.executor)
             stage.summary(counts)
     except (params.ParamsError, CheckpointError, FileNotFoundError, ValueError) as error:
         print(f"audio: {error}", file=sys.stderr)
