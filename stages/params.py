@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -148,15 +148,31 @@ class Crop(Section):
 
 class Validate(Section):
     min_clips: Count
+    min_clips_per_style: Count
     max_quarantined: Share
     max_av_gap_s: Positive
     sampled_media: Natural
 
 
+def _count_or_names(value: object) -> int | list[str]:
+    names = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    if names and len(set(value)) == len(value):
+        return value
+    if type(value) is int and value > 0:
+        return value
+    raise ValueError("must be a count above 0, or a list of different speakers' names (in quotes, if they are numbers)")
+
+
+Speakers = Annotated[int | list[str], PlainValidator(_count_or_names)]
+
+
 class Split(Section):
-    test_speakers: Count
-    val_speakers: Count
+    protocol: Literal["speakers", "mead_sentences"]
+    test_speakers: Speakers
+    val_speakers: Speakers
     test_clips_per_style: Count
+    mead_neutral_sentences: Count
+    mead_other_sentences: Count
 
 
 class FaceModelParams(Section):

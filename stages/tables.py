@@ -146,5 +146,20 @@ def read(path: Path) -> pd.DataFrame:
     return pq.read_table(path).to_pandas(types_mapper=_nullable)
 
 
+def item_of(clip_ids: pd.Series) -> pd.Series:
+    """The item that each clip was cut from; several pieces of one are named <item_id>_p01, _p02 and so on."""
+    return clip_ids.str.replace(r"_p\d+$", "", regex=True)
+
+
 def _nullable(kind: pa.DataType) -> object | None:
     return pd.Int64Dtype() if kind == pa.int64() else None
+
+
+THUMBNAILS = pa.schema(
+    [
+        ("item_id", pa.string()),  # rejected items and takes, a bounded number for each reason
+        ("start_s", pa.float64()),  # of the take in the source; null for the whole item
+        ("reason", pa.string()),
+        ("jpeg", pa.binary()),  # the middle of the frame or of the take, about 128 px; null: no frame could be decoded
+    ]
+)

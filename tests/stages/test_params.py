@@ -53,7 +53,11 @@ def test_params_yaml_is_the_composed_demo_profile_unless_edited(root: Path, demo
         ("crop", "fps", "25", "crop.fps is '25'"),
         ("denoiser", "heads", 7, "must be a multiple of heads"),
         ("generate", "method", "euler", "generate.method is 'euler'"),
-        ("split", "test_speakers", 0, "split.test_speakers is 0"),
+        ("split", "test_speakers", 0, "split.test_speakers is 0: must be a count above 0, or a list of different"),
+        ("split", "test_speakers", [], "split.test_speakers is []"),
+        ("split", "val_speakers", ["A", "A"], "split.val_speakers is ['A', 'A']"),
+        ("split", "val_speakers", [3], "in quotes, if they are numbers"),
+        ("split", "val_speakers", True, "split.val_speakers is True"),
     ],
 )
 def test_a_wrong_value_is_named(demo: dict[str, Any], section: str, key: str, value: object, says: str) -> None:

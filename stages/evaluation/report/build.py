@@ -22,7 +22,7 @@ STATEMENTS = {
         "They show that the pipeline works from end to end and how its parts compare on this corpus. "
         "They say nothing about real faces, and are not comparable with the published numbers."
     ),
-    "folder": (
+    "videos": (
         "Every number on this page comes from the videos that this run was given, with networks trained on them. "
         "They compare the methods of this run with each other; "
         "the published numbers come from other data and stand apart."
@@ -87,7 +87,7 @@ def _run(results: Results, params: Params, commit: str, source: str) -> dict[str
         "profile": params.profile,
         "seed": params.seed,
         "commit": commit,
-        "statement": STATEMENTS[params.ingest.source],
+        "statement": STATEMENTS["demo" if params.ingest.source == "demo" else "videos"],
         "test_clips": len(evaluated),
         "test_speakers": speakers,
         "size": params.evaluate.size,

@@ -1,41 +1,16 @@
-"""The report's plots, each drawn for light and for dark paper. Equal data give equal bytes."""
+"""The report's plots; see stages/plots.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-DARK = "-dark"
-COLOURS = ("#3b7dd8", "#e0713a", "#2f9e76", "#b45fc4", "#c9971c", "#d1495b", "#5aa9c4", "#8a8f3c", "#8b6f5c", "#7a7f99")
-_INK = {"": "#22262e", DARK: "#dfe3ea"}
-_FAINT = {"": "#c9ced8", DARK: "#454c59"}
-
-
-def save(draw: Callable[[], Figure], folder: Path, name: str) -> Path:
-    """Draw twice: `<name>.png` for light paper, `<name>-dark.png` for dark; both have a clear background."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix in ("", DARK):
-        with matplotlib.rc_context(_style(suffix)):
-            figure = draw()
-            figure.savefig(folder / f"{name}{suffix}.png", transparent=True, metadata={"Software": None})
-            plt.close(figure)
-    return folder / f"{name}.png"
-
-
-def durations(seconds: Sequence[float]) -> Figure:
-    """Histogram of the clips' lengths."""
-    figure, axes = plt.subplots(figsize=(4.6, 2.4), layout="constrained")
-    axes.hist(seconds, bins=min(30, max(5, len(seconds) // 6)), color=COLOURS[0], edgecolor="none", rwidth=0.92)
-    axes.set_xlabel("length of a clip, s")
-    axes.set_ylabel("clips")
-    return figure
+from stages.plots import COLOURS
 
 
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
@@ -144,32 +119,3 @@ def _training_lines(axes: Axes, curves: Mapping[str, pd.DataFrame], variant: str
             smooth = points.value.rolling(max(1, len(points) // 40), min_periods=1, center=True).mean()
             axes.plot(points.step, points.value, color=colour, alpha=0.18, linewidth=0.6)
             axes.plot(points.step, smooth, color=colour, alpha=0.65, linewidth=1.0, label=None if held_out else variant)
-
-
-def _style(suffix: str) -> dict[str, object]:
-    ink, faint = _INK[suffix], _FAINT[suffix]
-    return {
-        "font.family": "DejaVu Sans",
-        "font.size": 9,
-        "axes.titlesize": 9,
-        "axes.titleweight": "bold",
-        "axes.edgecolor": faint,
-        "axes.labelcolor": ink,
-        "axes.titlecolor": ink,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": faint,
-        "grid.alpha": 0.5,
-        "grid.linewidth": 0.6,
-        "text.color": ink,
-        "xtick.color": ink,
-        "ytick.color": ink,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "legend.frameon": False,
-        "legend.fontsize": 8,
-        "lines.linewidth": 1.6,
-        "savefig.dpi": 130,
-    }

@@ -12,7 +12,7 @@ import pandas as pd
 from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
 from dreamtalk_models.face_model import FaceModel
-from stages.evaluation.report import figures
+from stages import plots
 from stages.evaluation.report.results import Absent, Results
 from stages.evaluation.report.statistics import Estimate, estimate
 from stages.params import Params
@@ -28,7 +28,7 @@ class Job:
     folder: Path
 
     def draw(self, name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Path:
-        return figures.save(lambda: function(*arguments, **options), self.folder, name)
+        return plots.save(lambda: function(*arguments, **options), self.folder, name)
 
     def estimate(self, values: pd.Series) -> Estimate | None:
         """Mean over clips with its interval."""

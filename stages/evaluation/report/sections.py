@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from stages.corpus import decode
-from stages.evaluation.report import corpus, figures, networks, pictures
+from stages.corpus.picture.whole import draw
+from stages.evaluation.report import figures, networks, pictures
 from stages.evaluation.report.choice import spread
 from stages.evaluation.report.job import Job, style_name
 from stages.evaluation.report.results import Absent
-from stages.tables import EMOTIONS
 from stages.training import data
 
 SIDE_BY_SIDE = {
@@ -24,21 +22,15 @@ SIDE_BY_SIDE = {
     "predicted_full": "predicted style",
 }
 MOMENTS = 7  # frames in a film strip
-SHEET_PX = 96
-SHEET_SPEAKERS = 12
 
 
 def corpus_section(job: Job) -> dict[str, Any]:
-    """Counts, lengths, rejections and a contact sheet."""
-    clips, split = job.results.clips.table.reset_index(drop=True), job.results.split.reset_index(drop=True)
+    """The picture of the corpus, and what its contracts came to."""
+    results = job.results
+    split = results.split.reset_index(drop=True)
     return {
-        "facts": corpus.facts(clips),
-        "by_speaker": corpus.by_speaker(clips, split),
-        "by_style": corpus.by_style(clips),
-        "rejections": corpus.rejections(job.results.quarantine),
-        "durations": job.draw("durations", figures.durations, clips["frames"] / clips["fps"]),
-        "sheet": pictures.save(_contact_sheet(job), job.folder / "contact_sheet.jpg"),
-        "contracts": job.results.metrics.get("validate"),
+        "picture": draw(results.clips, results.quarantine, split, job.params.crop, job.folder),
+        "contracts": results.metrics.get("validate"),
     }
 
 
@@ -94,22 +86,3 @@ def gallery_section(job: Job) -> list[dict[str, Any]] | Absent:
             }
         )
     return items
-
-
-def _contact_sheet(job: Job) -> np.ndarray:
-    """The middle frame of the strongest clip of each speaker (rows) and emotion (columns)."""
-    table = job.results.clips.table
-    table = table.assign(emotion=table["emotion"].fillna("unknown"), level=table["level"].fillna(0))
-    ordered = table.reset_index(drop=True).sort_values(["level", "clip_id"], ascending=[False, True], kind="stable")
-    first = ordered.drop_duplicates(["speaker", "emotion"]).set_index(["speaker", "emotion"])
-    speakers = sorted(table["speaker"].unique())[:SHEET_SPEAKERS]
-    emotions = [emotion for emotion in (*EMOTIONS, "unknown") if emotion in set(table["emotion"])]
-
-    def picture(speaker: str, emotion: str) -> np.ndarray | None:
-        if (speaker, emotion) not in first.index:
-            return None
-        clip_id, frames = first.loc[(speaker, emotion), ["clip_id", "frames"]]
-        return job.results.clips.frames(clip_id, [int(frames) // 2])[0]
-
-    rows = [[picture(speaker, emotion) for emotion in emotions] for speaker in speakers]
-    return pictures.grid(rows, emotions, speakers, SHEET_PX)

@@ -26,7 +26,7 @@ def crop() -> Crop:
 
 @pytest.fixture(scope="session")
 def contracts() -> Validate:
-    return Validate(min_clips=2, max_quarantined=0.5, max_av_gap_s=0.08, sampled_media=2)
+    return Validate(min_clips=2, min_clips_per_style=1, max_quarantined=0.5, max_av_gap_s=0.08, sampled_media=2)
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,7 @@ def test_the_report_counts_what_the_corpus_holds(built, finished_run: Path, page
     text = " ".join(page.text.split())
     assert re.search(rf"clips\s*{len(results.clips.table)}\b", text)
     assert "a face in only … % of the frames" in text  # three rejections of one kind
+    assert "All 80 data contracts are kept." in text
 
 
 def test_numbers_for_dvc_show_the_intensity_by_scale(built) -> None:

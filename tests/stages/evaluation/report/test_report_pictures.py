@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.corpus import decode
-from stages.evaluation.report import figures, pictures
+from stages.evaluation.report import pictures
 
 
 def film(shade: int, frames: int, size: int = 40) -> np.ndarray:
@@ -42,16 +42,3 @@ def test_an_empty_place_stays_white() -> None:
 def test_fit_keeps_the_shape() -> None:
     wide = np.zeros((20, 40, 3), np.uint8)
     assert (pictures.fit(wide, 40)[10:30] == 0).all() and (pictures.fit(wide, 40)[:9] == 255).all()
-
-
-def test_plots_come_for_light_and_dark_and_are_the_same_every_time(tmp_path: Path) -> None:
-    def draw():
-        return figures.durations([1.0, 2.0, 2.5])
-
-    for folder in ("a", "b"):
-        figures.save(draw, tmp_path / folder, "plot")
-    light, dark = ((tmp_path / "a" / name).read_bytes() for name in ("plot.png", "plot-dark.png"))
-    assert light != dark
-    assert (tmp_path / "b" / "plot.png").read_bytes() == light and (
-        tmp_path / "b" / "plot-dark.png"
-    ).read_bytes() == dark
