@@ -37,11 +37,80 @@ class DemoCorpus(Section):
     size: Annotated[int, Field(ge=128, multiple_of=2)]
 
 
+class Mead(Section):
+    view: Literal["front", "down", "top", "left_30", "left_60", "right_30", "right_60"]
+
+
+Emotion = Literal["angry", "contempt", "disgusted", "fear", "happy", "neutral", "sad", "surprised"]
+Level = Literal[1, 2, 3]
+
+
+class RavdessEmotions(Section):
+    """RAVDESS' emotions as MEAD's; null leaves one out."""
+
+    neutral: Emotion | None
+    calm: Emotion | None
+    happy: Emotion | None
+    sad: Emotion | None
+    angry: Emotion | None
+    fearful: Emotion | None
+    disgust: Emotion | None
+    surprised: Emotion | None
+
+
+class RavdessLevels(Section):
+    """RAVDESS' intensities as MEAD's levels; null leaves one out."""
+
+    normal: Level | None
+    strong: Level | None
+
+
+class Ravdess(Section):
+    emotions: RavdessEmotions
+    levels: RavdessLevels
+    song: bool
+
+
+class Hdtf(Section):
+    subsets: Annotated[list[Literal["RD", "WDA", "WRA"]], Field(min_length=1)]
+    window: Literal["fixed", "zoom"]
+
+
+class DownloadSettings(Section):
+    folder: str
+    max_height: Count
+    max_mb: Positive
+    max_minutes: Positive
+    rate_limit: Positive | None
+    pause_s: NonNegative
+    cookies: str | None
+    timeout_s: Positive
+    attempts: Count
+    backoff_s: NonNegative
+    max_backoff_s: NonNegative
+    stop_after: Count
+
+
 class Ingest(Section):
     source: Literal["demo", "folder", "mead", "ravdess", "hdtf", "voxceleb2"]
     folder: str
     metadata: str | None
+    max_pair_gap_s: NonNegative
     demo: DemoCorpus
+    mead: Mead
+    ravdess: Ravdess
+    hdtf: Hdtf
+    download: DownloadSettings
+
+    @model_validator(mode="after")
+    def _folders(self) -> Ingest:
+        if self.source in ("hdtf", "voxceleb2"):
+            watched, written = Path(self.folder).absolute(), Path(self.download.folder).absolute()
+            if written == watched or watched in written.parents:
+                raise ValueError(
+                    "download.folder must not lie in folder: DVC watches it, and would never see it at rest"
+                )
+        return self
 
 
 class SyncFilter(Section):

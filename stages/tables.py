@@ -34,6 +34,18 @@ SOURCES = pa.schema(
     ]
 )
 
+DEFECTS = pa.schema(
+    [
+        ("number", pa.int64()),  # 1, 2, ...
+        ("file", pa.string()),  # the list or file that has the defect, below ingest.folder
+        ("row", pa.int64()),  # its line, counted from 1; null where the file as a whole is meant
+        ("item", pa.string()),  # the video, clip, speaker or group of files concerned; or null
+        ("kind", pa.string()),  # defect | left out (nothing is wrong: the parameters say so)
+        ("problem", pa.string()),
+        ("consequence", pa.string()),  # what was done about it
+    ]
+)
+
 CLIPS = pa.schema(
     [
         ("clip_id", pa.string()),  # unique, filesystem-safe

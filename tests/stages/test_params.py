@@ -10,8 +10,8 @@ from dvc.utils.hydra import compose_and_dump
 from stages import params
 
 
-def compose(root: Path, out: Path, profile: str) -> dict[str, Any]:
-    compose_and_dump(out, str(root / "conf"), None, "config", "", [f"profile={profile}"])
+def compose(root: Path, out: Path, profile: str, *overrides: str) -> dict[str, Any]:
+    compose_and_dump(out, str(root / "conf"), None, "config", "", [f"profile={profile}", *overrides])
     return yaml.safe_load(out.read_text())
 
 
@@ -23,6 +23,14 @@ def demo(root: Path, tmp_path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("profile", [path.stem for path in (Path(__file__).parents[2] / "conf/profile").glob("*.yaml")])
 def test_every_profile_is_valid(root: Path, tmp_path: Path, profile: str) -> None:
     assert params.parse(compose(root, tmp_path / "params.yaml", profile)).profile == profile
+
+
+@pytest.mark.parametrize("corpus", [path.stem for path in (Path(__file__).parents[2] / "conf/corpus").glob("*.yaml")])
+@pytest.mark.parametrize("profile", ["demo", "paper"])
+def test_every_corpus_is_valid_with_every_profile(root: Path, tmp_path: Path, profile: str, corpus: str) -> None:
+    composed = compose(root, tmp_path / "params.yaml", profile, f"corpus={corpus}", "ingest.folder=/data/x")
+    found = params.parse(composed)
+    assert (found.profile, found.ingest.source, found.ingest.folder) == (profile, corpus, "/data/x")
 
 
 def test_the_paper_profile_has_the_published_sizes(root: Path, tmp_path: Path) -> None:
@@ -57,6 +65,15 @@ def test_a_wrong_value_is_named(demo: dict[str, Any], section: str, key: str, va
     with pytest.raises(params.ParamsError) as error:
         params.parse(demo)
     assert says in str(error.value)
+
+
+def test_downloads_do_not_go_where_dvc_watches(demo: dict[str, Any]) -> None:
+    demo["ingest"] |= {"source": "hdtf", "folder": "data/hdtf"}
+    demo["ingest"]["download"]["folder"] = "data/hdtf/videos"
+    with pytest.raises(params.ParamsError, match=r"download\.folder must not lie in folder"):
+        params.parse(demo)
+    demo["ingest"]["download"]["folder"] = "data/hdtf_videos"
+    assert params.parse(demo)
 
 
 def test_an_unknown_section_and_a_missing_key_are_named(demo: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stages.corpus.demo import write_corpus
 from stages.corpus.demo.emotions import STYLES
+from stages.corpus.sources import Found
 from stages.files import quoted, sha256
 from stages.params import Params
 from stages.shards import workers
@@ -13,8 +14,8 @@ from stages.shards import workers
 REPORT_EVERY = 20  # videos
 
 
-def items(params: Params, raw_dir: Path) -> list[dict]:
-    """Write the corpus into `raw_dir` (videos/, and truth/ beside them); rows of tables.SOURCES."""
+def items(params: Params, raw_dir: Path) -> Found:
+    """Write the corpus into `raw_dir` (videos/, and truth/ beside them)."""
     demo = params.ingest.demo
     frequent = min(demo.frequent_speakers, demo.speakers)
     each = (demo.speakers - frequent) * demo.clips_per_style + frequent * demo.frequent_clips_per_style
@@ -39,7 +40,7 @@ def items(params: Params, raw_dir: Path) -> list[dict]:
         workers=workers(),
         on_done=count,
     )
-    return [_row(raw_dir, clip) for clip in made]
+    return Found([_row(raw_dir, clip) for clip in made])
 
 
 def _row(raw_dir: Path, clip: dict) -> dict:

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
-from stages.corpus.decode import MediaError, probe
-from stages.corpus.sources import SourceError
-from stages.files import quoted, sha256
+from stages.corpus.sources import Found, SourceError
+from stages.corpus.sources.local import examine, in_threads, is_sound, item_ids, list_files, text
 from stages.params import Params
-from stages.progress import track
-from stages.shards import workers
 from stages.tables import EMOTIONS
 
-SOUND_SUFFIXES = (".wav", ".m4a")
 LEVELS = (1, 2, 3)
 LABELS = ("speaker", "emotion", "level")
 MEAD_NAME = re.compile(
     rf"(?P<speaker>[MW]\d{{3}})_\w+?_(?P<emotion>{'|'.join(EMOTIONS)})_level(?P<level>[123])_\w+", re.ASCII
 )
-LONGEST_ID = 80
-PIECE = re.compile(r"_p\d+$")
 
 
-def items(params: Params, raw_dir: Path) -> list[dict]:
-    """Every video below ingest.folder, where it lies; rows of tables.SOURCES.
+def items(params: Params, raw_dir: Path) -> Found:
+    """Every video below ingest.folder, where it lies.
 
     A file that is no readable video becomes a row with status "failed" and its reason. A sound file (.wav, .m4a) of
     the same stem beside a video is that video's sound. Hidden files are ignored.
@@ -42,44 +33,21 @@ def items(params: Params, raw_dir: Path) -> list[dict]:
         SourceError: the folder is missing or empty, or the metadata are wrong; each wrong row is named.
     """
     folder = Path(params.ingest.folder)
-    files = _files(folder, params.ingest.metadata)
-    sounds = {path.with_suffix(""): path for path in files if path.suffix.lower() in SOUND_SUFFIXES}
-    stems = {path.with_suffix("") for path in files if path.suffix.lower() not in SOUND_SUFFIXES}
-    videos = [path for path in files if path not in sounds.values() or path.with_suffix("") not in stems]
-    labels = _read_labels(folder, params.ingest.metadata, videos)
-    ids = _item_ids([path.relative_to(folder) for path in videos])
+    metadata = params.ingest.metadata
+    files = [path for path in list_files(folder) if metadata is None or path != folder / metadata]
+    stems = {path.with_suffix("") for path in files if not is_sound(path)}
+    sounds = {path.with_suffix(""): path for path in files if is_sound(path)}
+    videos = [path for path in files if not is_sound(path) or path.with_suffix("") not in stems]
+    labels = _read_labels(folder, metadata, videos)
+    ids = dict(zip(videos, item_ids([path.relative_to(folder) for path in videos]), strict=True))
 
-    def take(path: Path, item_id: str) -> dict:
+    def take(path: Path) -> dict:
         origin = path.relative_to(folder)
-        row = _guess(origin) | labels.get(origin, {})
-        row |= {"item_id": item_id, "corpus": "folder", "origin": _text(origin), "bytes": path.stat().st_size}
-        sound = sounds.get(path.with_suffix(""))
-        return row | _examine(path, sound if sound != path else None)
+        row = _guess(origin) | labels.get(origin, {}) | {"item_id": ids[path], "corpus": "folder"}
+        sound = None if is_sound(path) else sounds.get(path.with_suffix(""))
+        return row | {"origin": text(origin)} | examine(path, sound)
 
-    with ThreadPoolExecutor(workers()) as pool:
-        return list(track(pool.map(take, videos, ids), "ingest", total=len(videos), unit="file"))
-
-
-def _files(folder: Path, metadata: str | None) -> list[Path]:
-    hint = "put videos there (any depth), or set ingest.folder in params.yaml to where yours are"
-    if not folder.is_dir():
-        raise SourceError(f"{folder} is not a folder: {hint}")
-    table = folder / metadata if metadata else None
-    found = [path for path in folder.rglob("*") if path.is_file() and path != table]
-    files = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    if not files:
-        raise SourceError(f"{folder} has no files: {hint}")
-    return sorted(files, key=os.fsencode)
-
-
-def _examine(path: Path, sound: Path | None) -> dict:
-    """Whether a video can be read, and what identifies it and its sound; both stay where they are."""
-    try:
-        probe(path)
-        found = {"path": quoted(path), "sha256": sha256(path), "status": "ok"}
-        return found | ({"audio_path": quoted(sound), "audio_sha256": sha256(sound)} if sound else {})
-    except (MediaError, OSError) as error:
-        return {"status": "failed", "reason": str(error)}
+    return Found(in_threads(take, videos))
 
 
 def _guess(origin: Path) -> dict:
@@ -87,31 +55,7 @@ def _guess(origin: Path) -> dict:
     if mead:
         return {"speaker": mead["speaker"], "emotion": mead["emotion"], "level": int(mead["level"])}
     speaker = origin.parts[0] if len(origin.parts) > 1 else origin.stem
-    return {"speaker": _text(Path(speaker)), "emotion": None, "level": None}
-
-
-def _item_ids(origins: list[Path]) -> list[str]:
-    """Names of [A-Za-z0-9_-], told apart without case; a short hash of the path where the name had to change.
-
-    None ends as the pieces of a video that is cut do (_p01).
-    """
-    plain = ["_".join(origin.with_suffix("").parts) for origin in origins]
-    slugs = [re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:LONGEST_ID] for name in plain]
-    uses = Counter(slug.lower() for slug in slugs)
-    return [
-        slug
-        if slug == name and uses[slug.lower()] == 1 and not PIECE.search(slug)
-        else f"{slug or 'video'}_{_short_hash(origin)}"
-        for slug, name, origin in zip(slugs, plain, origins, strict=True)
-    ]
-
-
-def _short_hash(origin: Path) -> str:
-    return hashlib.sha256(os.fsencode(origin)).hexdigest()[:8]
-
-
-def _text(path: Path) -> str:
-    return os.fsencode(path).decode("utf-8", "replace")
+    return {"speaker": text(speaker), "emotion": None, "level": None}
 
 
 def _read_labels(folder: Path, metadata: str | None, videos: list[Path]) -> dict[Path, dict]:

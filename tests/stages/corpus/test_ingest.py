@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from stages import params as parameters
 from stages import tables
 from stages.corpus.encode import write_mp4
-from stages.corpus.ingest import ingest
+from stages.corpus.ingest import ingest, say
 from stages.corpus.sources import SourceError
 from stages.files import sha256, unquoted
 
@@ -44,7 +45,7 @@ def take(tmp_path, root, video):
         params = parameters.load(root / "params.yaml")
         settings = {"source": "folder", "folder": str(tmp_path / "in"), "metadata": metadata}
         params = params.model_copy(update={"ingest": params.ingest.model_copy(update=settings)})
-        ingest(params, tmp_path / "raw")
+        say(*ingest(params, tmp_path / "raw"))
         return tables.read(tmp_path / "raw/sources.parquet").set_index("origin", drop=False)
 
     return run
@@ -63,6 +64,27 @@ def test_names_of_all_kinds(take, tmp_path, video):
     assert table.loc["s1/001.mp4", "item_id"] == "s1_001"
     again = take()
     assert again["item_id"].equals(table["item_id"])
+
+
+def test_names_that_are_no_text(take, tmp_path, video):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in (b"\xff\xfe.mp4", b"caf\xe9.mp4"):
+        shutil.copyfile(video, folder / os.fsdecode(name))
+    table = take()
+    assert (table["status"] == "ok").all() and table["item_id"].is_unique
+    assert sorted(table["origin"]) == ["caf\ufffd.mp4", "\ufffd\ufffd.mp4"]
+    assert {unquoted(path).read_bytes() for path in table["path"]} == {video.read_bytes()}
+
+
+def test_what_is_said(take, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for n in range(40):
+        (tmp_path / f"in/zero{n}.mp4").touch()
+    take(["a.mp4"])
+    out = capsys.readouterr().out
+    assert "ingest: failed: 'zero0.mp4' is empty (zero bytes) (and 39 more)" in out
+    assert "ingest: 1 items are ok, 40 failed" in out
 
 
 def test_speakers(take):
@@ -135,5 +157,5 @@ def test_an_empty_folder_says_where_videos_go(take, tmp_path):
 def test_no_good_file_at_all_is_an_error(take, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/zero.mp4").touch()
-    with pytest.raises(SourceError, match=r"no file is a readable video: zero\.mp4"):
+    with pytest.raises(SourceError, match=r"no item is a readable video: failed: 'zero\.mp4' is empty"):
         take()
