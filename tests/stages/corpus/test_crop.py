@@ -223,6 +223,7 @@ def die(*_: object) -> None:
 def test_a_crash_in_native_code_costs_one_item(tmp_path, film, crop, monkeypatch):
     monkeypatch.setattr(shards, "WORK", tmp_path / "work")
     monkeypatch.setenv("DREAMTALK_WORKERS", "2")
+    monkeypatch.setattr(stage, "_crop", stage._crop)  # what `deadly` does in this process is undone
     rows = [item(film(f"{name}.mp4", seconds=0.5)) for name in "abcd"]
     work, keys = stage.jobs(sources(rows), crop)
     with pytest.raises(BrokenProcessPool):
