@@ -77,6 +77,8 @@ class Split(Section):
 
 
 class FaceModelParams(Section):
+    kind: Literal["mediapipe_pca", "bfm", "ict"]
+    path: str
     identity_dim: Count
     expression_dim: Count
     frames_per_clip: Count
@@ -87,6 +89,8 @@ class Fit(Section):
     identity_weight: NonNegative
     expression_weight: NonNegative
     smoothing: NonNegative
+    pose_smoothing: NonNegative
+    neck: NonNegative
     max_error: Positive
 
 

@@ -1,6 +1,6 @@
-"""Stage `face_model`: the 3D morphable model, learned from the training split's own meshes.
+"""Stage `face_model`: the 3D morphable model, learned from the training split's own meshes or read from a file.
 
-What differs between speakers becomes the identity basis, what differs between frames of one speaker the expression
+Learned: what differs between speakers becomes the identity basis, what differs between frames of one speaker the expression
 basis; both by principal component analysis of meshes brought into one pose by the vertices that the skull carries.
 """
 
@@ -24,6 +24,7 @@ from dreamtalk_models.face_model import FaceModel, lower_face
 from dreamtalk_models.fitting import procrustes, unpose
 from stages import params, tables, tracking
 from stages.columns import Columns
+from stages.features import face_files
 from stages.files import atomic_path, fresh_dir
 
 __all__ = ["Meshes", "explained_variance", "learn", "lower_face", "sample_meshes"]
@@ -226,26 +227,41 @@ def draw_mesh(axes: Axes, points: np.ndarray, triangles: np.ndarray, colour: str
 def run(
     landmarks: Path, split: Path, out: Path, settings: params.FaceModelParams
 ) -> tuple[FaceModel, dict[str, float]]:
-    """Learn from the clips of split train and write out/face_model.npz.
+    """Learn from the clips of split train, or read the model that `settings` names; write out/face_model.npz.
 
     Returns:
-        The model, and its figures: training meshes, speakers, and the share of expression variance explained in
-        training speakers and in those held out.
+        The model, and its figures: coefficients of the lower face; of a learned model also training meshes, speakers,
+        and the share of expression variance explained in training speakers and in those held out.
+
+    Raises:
+        ValueError: no training clips, or the named file is not that model.
     """
+    model, numbers = _learned(landmarks, split, settings) if settings.kind == "mediapipe_pca" else _given(settings)
+    with atomic_path(fresh_dir(out) / "face_model.npz") as tmp:
+        model.save(tmp)
+    return model, {"lower_face": len(lower_face(model)), **numbers}
+
+
+def _learned(
+    landmarks: Path, split: Path, settings: params.FaceModelParams
+) -> tuple[FaceModel, dict[str, float]]:
     from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
 
     table, columns = tables.read(split), Columns(landmarks)
     train = sample_meshes(columns, table[table["split"] == "train"], settings.frames_per_clip)
     model = learn(train, settings, topology.triangles(FACEMESH_TESSELATION))
-    figures = {"meshes": len(train.points), "speakers": len(set(train.speaker)), "lower_face": len(lower_face(model))}
-    figures |= {f"explained/train/{place}": share for place, share in explained_variance(model, train).items()}
+    numbers = {"meshes": len(train.points), "speakers": len(set(train.speaker))}
+    numbers |= {f"explained/train/{place}": share for place, share in explained_variance(model, train).items()}
     held_out = table[table["split"].isin(["val", "test"])]
     if not held_out.empty:
         unseen = sample_meshes(columns, held_out, settings.frames_per_clip)
-        figures |= {f"explained/held_out/{place}": share for place, share in explained_variance(model, unseen).items()}
-    with atomic_path(fresh_dir(out) / "face_model.npz") as tmp:
-        model.save(tmp)
-    return model, figures
+        numbers |= {f"explained/held_out/{place}": share for place, share in explained_variance(model, unseen).items()}
+    return model, numbers
+
+
+def _given(settings: params.FaceModelParams) -> tuple[FaceModel, dict[str, float]]:
+    model = face_files.load(settings)
+    return model, {"vertices": len(model.mean), "observed": len(model.observed)}
 
 
 def main() -> int:

@@ -34,10 +34,13 @@ MOTION = pa.schema(
     [
         ("clip_id", pa.string()),
         ("frames", pa.int64()),
-        ("fit_rmse_px", pa.float64()),  # mean over frames
+        ("fit_rmse_px", pa.float64()),  # mean over frames, px of the cropped clip
         ("fit_rmse_max_px", pa.float64()),  # of the worst frame
-        ("jitter_px", pa.float64()),  # of the fitted mesh, mean length of the second difference in time
+        ("jitter_px", pa.float64()),  # of the fitted mesh in the stillest quarter of the clip: see jitter()
         ("landmark_jitter_px", pa.float64()),  # the same of the landmarks
+        ("mouth_velocity", pa.float64()),  # of the fit, as a share of the landmarks': see mouth_velocity()
+        ("identity_gap", pa.float64()),  # between the identities of the clip's halves: see identity_gap()
+        ("filled_frames", pa.int64()),  # whose landmarks were interpolated, for want of a face
         ("failed_frames", pa.int64()),  # whose error is more than fit.max_error of the distance between the eyes
     ]
 )
@@ -62,14 +65,8 @@ def fit_landmarks(model: FaceModel, landmarks: np.ndarray, settings: params.Fit)
         raise ValueError(f"landmarks have shape {landmarks.shape}, expected (n, 478, 3) with n of at least 1")
     if not np.isfinite(landmarks).all():
         raise ValueError("landmarks have values that are not finite; fill frames without a face first")
-    mesh = torch.from_numpy(np.ascontiguousarray(landmarks[:, : topology.VERTICES], dtype=np.float32))
-    fit = fitting.fit(
-        model,
-        mesh,
-        identity_weight=settings.identity_weight,
-        expression_weight=settings.expression_weight,
-        smoothing=settings.smoothing,
-    )
+    mesh = torch.from_numpy(np.array(landmarks[:, : topology.VERTICES], np.float32))
+    fit = fitting.fit(model, mesh, **strengths(settings))
     return {
         "expression": fit.expression.numpy(),
         "identity": fit.identity.numpy(),
@@ -80,6 +77,11 @@ def fit_landmarks(model: FaceModel, landmarks: np.ndarray, settings: params.Fit)
     }
 
 
+def strengths(settings: params.Fit) -> dict[str, float]:
+    """What of section `fit` goes into :func:`dreamtalk_models.fitting.fit`."""
+    return settings.model_dump(exclude={"max_error"})
+
+
 def mesh_px(model: FaceModel, motion: dict[str, np.ndarray]) -> np.ndarray:
     """The fitted mesh in the picture, (n, V, 3) px, of what :func:`fit_landmarks` returns."""
     names = ("identity", "expression", "angles", "translation")
@@ -87,25 +89,63 @@ def mesh_px(model: FaceModel, motion: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def quality(
-    model: FaceModel, landmarks: np.ndarray, motion: dict[str, np.ndarray], max_error: float
+    model: FaceModel, landmarks: np.ndarray, motion: dict[str, np.ndarray], settings: params.Fit
 ) -> dict[str, float]:
-    """A row of motion.parquet, but for the clip's name; see MOTION."""
+    """A row of motion.parquet, but for the clip's name; see MOTION. Only observed vertices are looked at.
+
+    Args:
+        landmarks: (n, 468 or more, 3) px, and what :func:`fit_landmarks` made of them under `settings`.
+    """
+    face, mesh = model.observed_part, torch.from_numpy(np.array(landmarks, np.float32))
+    seen, fitted = model.observe(mesh).numpy(), mesh_px(face, motion)
     error, scale = motion["fit_rmse_px"], np.exp(motion["translation"][:, 2])
     return {
         "frames": len(error),
         "fit_rmse_px": float(error.mean()),
         "fit_rmse_max_px": float(error.max()),
-        "jitter_px": jitter(mesh_px(model, motion)),
-        "landmark_jitter_px": jitter(landmarks[:, : topology.VERTICES]),
-        "failed_frames": int((error > max_error * scale).sum()),
+        "jitter_px": jitter(fitted, seen),
+        "landmark_jitter_px": jitter(seen, seen),
+        "mouth_velocity": mouth_velocity(face, fitted, seen),
+        "identity_gap": identity_gap(model, landmarks, settings),
+        "filled_frames": int((~fitting.measured(mesh[:, : topology.VERTICES])).sum()),
+        "failed_frames": int((error > settings.max_error * scale).sum()),
     }
 
 
-def jitter(points: np.ndarray) -> float:
-    """Mean length, in the picture plane, of the second difference in time of points (n, V, 2 or more); 0 if n < 3."""
-    if len(points) < 3:
+def jitter(points: np.ndarray, guide: np.ndarray) -> float:
+    """Root mean square length, in the picture plane, of the second differences in time of points (n, V, 2 or more) in
+    a still face: where `guide`, of the same shape, moves least from two frames before to two frames after, in a quarter
+    of the clip. 0 for clips of fewer than five frames."""
+    if len(points) < 5:
         return 0.0
-    return float(np.linalg.norm(np.diff(points[..., :2], 2, axis=0), axis=-1).mean())
+    speed = np.linalg.norm((guide[4:] - guide[:-4])[..., :2], axis=-1).mean(1)
+    still = np.argsort(speed, kind="stable")[: -(-len(speed) // 4)]
+    second = np.diff(points[1:-1, :, :2], 2, axis=0)[still]
+    return float(np.sqrt(np.square(second).sum(-1).mean()))
+
+
+def mouth_velocity(face: FaceModel, fitted: np.ndarray, seen: np.ndarray) -> float:
+    """Mean speed at which the fitted lips move against the face, as a share of the lips' in the landmarks, whose noise
+    counts as movement; points are (n, K, 3) px. 1 where nothing moves."""
+    lips, rest = face.sets["lips"].numpy(), face.sets["stable"].numpy()
+
+    def speed(points: np.ndarray) -> float:
+        apart = points[:, lips, :2] - points[:, rest, :2].mean(1, keepdims=True)
+        return float(np.linalg.norm(np.diff(apart, axis=0), axis=-1).sum())
+
+    whole = speed(seen)
+    return speed(fitted) / whole if whole > 0 else 1.0
+
+
+def identity_gap(model: FaceModel, landmarks: np.ndarray, settings: params.Fit) -> float:
+    """How much a clip's identity hangs on the frames it is taken from: the root mean square difference between those of
+    its first and its second half, in standard deviations over speakers. 0 for a single frame."""
+    half = len(landmarks) // 2
+    if not half:
+        return 0.0
+    first, second = (fit_landmarks(model, part, settings)["identity"] for part in (landmarks[:half], landmarks[half:]))
+    used = model.identity_basis.abs().sum(0).numpy() > 0
+    return float(np.sqrt(np.square(first - second)[used].mean())) if used.any() else 0.0
 
 
 @lru_cache(maxsize=1)
@@ -122,7 +162,7 @@ def fit_shard(folder: Path, landmarks: Path, clip_ids: list[str], model_path: Pa
         points = source[clip_id]["landmarks"].reshape(-1, topology.VERTICES + topology.IRISES, 3)
         motion = fit_landmarks(model, points, fit)
         rows.append({columns.KEY: clip_id, **motion})
-        table.append({columns.KEY: clip_id, **quality(model, points, motion, fit.max_error)})
+        table.append({columns.KEY: clip_id, **quality(model, points, motion, fit)})
     columns.write_shard(folder / "shard.arrow", rows)
     tables.write(pd.DataFrame(table), MOTION, folder / "motion.parquet")
 

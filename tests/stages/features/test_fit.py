@@ -18,8 +18,12 @@ from stages.features import face_model as learning
 from stages.features import fit as fitting
 from tests.synthetic_face import synthetic_clip, synthetic_model
 
-FIT = params.Fit(identity_weight=1e-4, expression_weight=1e-4, smoothing=0.05, max_error=0.1)
-LEARN = params.FaceModelParams(identity_dim=8, expression_dim=6, frames_per_clip=20, detail_weight=1.0)
+FIT = params.Fit(
+    identity_weight=1e-4, expression_weight=1e-4, smoothing=0.05, pose_smoothing=0.05, neck=0.0, max_error=0.1
+)
+LEARN = params.FaceModelParams(
+    kind="mediapipe_pca", path="none", identity_dim=8, expression_dim=6, frames_per_clip=20, detail_weight=1.0
+)
 
 
 def write_corpus(folder: Path, speakers: int, clips: int, frames: int = 40) -> dict[str, np.ndarray]:
@@ -149,7 +153,7 @@ def test_fitted_mesh_lies_on_the_landmarks(corpus, model: FaceModel) -> None:
 def test_a_wild_frame_counts_as_failed(corpus, model: FaceModel) -> None:
     landmarks = corpus[1]["s0_1"].copy()
     landmarks[7] = np.random.default_rng(0).uniform(0, 256, landmarks[7].shape)
-    row = fitting.quality(model, landmarks, fitting.fit_landmarks(model, landmarks, FIT), FIT.max_error)
+    row = fitting.quality(model, landmarks, fitting.fit_landmarks(model, landmarks, FIT), FIT)
     assert 1 <= row["failed_frames"] <= 3  # smoothing pulls at the frames beside it
 
 
