@@ -132,7 +132,13 @@ def measure(clip: Clip, model: FaceModel, settings: params.Fit) -> dict[str, obj
     kept = ("fit_rmse_px", "jitter_px", "landmark_jitter_px", "mouth_velocity", "identity_gap", "failed_frames")
     about = {"clip": clip.name, "frames": len(clip.landmarks), "lead": lead, "r2": r2, "corr": corr, **turns}
     numbers = {"turning_rad": turned.std(0).mean(), "by_number": by_number, **{name: row[name] for name in kept}}
-    return {**about, **numbers, "frames/s": len(clip.landmarks) / seconds, "motion": motion, "identity": motion["identity"]}
+    return {
+        **about,
+        **numbers,
+        "frames/s": len(clip.landmarks) / seconds,
+        "motion": motion,
+        "identity": motion["identity"],
+    }
 
 
 def model_of_others(clips: list[Clip], speaker: str, settings: params.FaceModelParams) -> FaceModel:
@@ -177,14 +183,22 @@ def main() -> None:
     settings, clips = params.load(), read_clips(arguments.folder)
     learned = settings.face_model.model_copy(update={"expression_dim": 64})
     speakers = sorted({clip.speaker for clip in clips}) if arguments.others else [None]
-    load = (lambda s: model_of_others(clips, s, learned)) if arguments.others else lambda _: FaceModel.load(arguments.model)
+    load = (
+        (lambda s: model_of_others(clips, s, learned))
+        if arguments.others
+        else lambda _: FaceModel.load(arguments.model)
+    )
     models = {speaker: load(speaker) for speaker in speakers}
     rows = [measure(clip, models[clip.speaker if arguments.others else None], settings.fit) for clip in clips]
     table = pd.DataFrame(rows).set_index("clip")
     numbers = table.drop(columns=["motion", "identity"])
     print(numbers.to_string(float_format="{:.3f}".format))
     long, turning = table["frames"] >= 8 * BLOCK, table["turning_rad"] > 0.03
-    for name, part in (("all clips", numbers), ("of 200 frames and more", numbers[long]), ("heads that turn", numbers[turning])):
+    for name, part in (
+        ("all clips", numbers),
+        ("of 200 frames and more", numbers[long]),
+        ("heads that turn", numbers[turning]),
+    ):
         print(f"median, {name} ({len(part)}): ", end="")
         print(part.drop(columns=["frames", "lead"]).median().round(3).to_dict())
     acted = [i for i, clip in enumerate(clips) if clip.emotion and clip.emotion != "nan"]

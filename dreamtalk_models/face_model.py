@@ -95,14 +95,14 @@ class FaceModel:
     def expression_dim(self) -> int:
         return self.expression_basis.shape[1]
 
-    @property
+    @cached_property
     def is_mediapipe(self) -> bool:
         """Whether the model's vertices are MediaPipe's, one by one: what the mesh-warp renderer needs."""
         return len(self.mean) == topology.VERTICES and bool((self.landmarks == self.observed[:, None]).all())
 
     def observe(self, landmarks: Tensor) -> Tensor:
         """Where the observed vertices were seen, (..., K, c), of MediaPipe's landmarks (..., 468 or 478, c)."""
-        return landmarks[..., self.landmarks, :].mean(-2)
+        return landmarks[..., : len(self.mean), :] if self.is_mediapipe else landmarks[..., self.landmarks, :].mean(-2)
 
     @cached_property
     def observed_part(self) -> FaceModel:

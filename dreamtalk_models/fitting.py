@@ -60,7 +60,7 @@ def fit(
     smoothing: float,
     pose_smoothing: float,
     neck: float,
-    iterations: int = 3,
+    iterations: int = 2,
     identity_frames: int = 64,
 ) -> Fit:
     """Fit all frames of a clip.

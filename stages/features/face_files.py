@@ -85,7 +85,9 @@ def read_bfm(path: Path) -> Shapes:
         FaceFileError: missing, damaged or another file.
     """
     if not path.is_file():
-        raise FaceFileError(f"{path} is missing: put Deep3DFaceRecon's {BFM_FILE} there (its README says how to get it)")
+        raise FaceFileError(
+            f"{path} is missing: put Deep3DFaceRecon's {BFM_FILE} there (its README says how to get it)"
+        )
     try:
         file = scipy.io.loadmat(path)
         mean = np.asarray(file["meanshape"], np.float64).reshape(-1, 3)

@@ -242,9 +242,7 @@ def run(
     return model, {"lower_face": len(lower_face(model)), **numbers}
 
 
-def _learned(
-    landmarks: Path, split: Path, settings: params.FaceModelParams
-) -> tuple[FaceModel, dict[str, float]]:
+def _learned(landmarks: Path, split: Path, settings: params.FaceModelParams) -> tuple[FaceModel, dict[str, float]]:
     from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
 
     table, columns = tables.read(split), Columns(landmarks)

@@ -55,9 +55,7 @@ def test_noise_is_met_with_the_prior(model: FaceModel) -> None:
     landmarks, truth = synthetic_clip(model, 40)
     noisy = landmarks + 2 * torch.randn(landmarks.shape, generator=torch.Generator().manual_seed(2))
     weights = (1e-6, 1e-2, 1e3)
-    sizes = [
-        fit(model, noisy, **{**WEAK, "expression_weight": w}).expression.norm() for w in weights
-    ]
+    sizes = [fit(model, noisy, **{**WEAK, "expression_weight": w}).expression.norm() for w in weights]
     assert sizes[0] > sizes[1] > sizes[2]
     assert sizes[2] < 0.05 * truth["expression"].norm()
 
