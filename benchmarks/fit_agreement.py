@@ -2,12 +2,12 @@
 
 python -m benchmarks.fit_agreement FOLDER [--model FILE] [--others]
 
-FOLDER has a manifest.csv with the columns file, speaker, emotion, level and coeff: the video and its .mat, below FOLDER.
-The face model is --model, by default models/face_model/face_model.npz; --others learns one for each clip from the other
+FOLDER has a manifest.csv with columns file, speaker, emotion, level and coeff: the video and its .mat, below FOLDER. The
+face model is --model, by default models/face_model/face_model.npz; --others learns one for each clip from the other
 speakers' clips instead.
 
-R2: ridge regression from our expression coefficients to the published 64, of each clip by itself, fitted on 7 of every 10
-blocks of 25 frames and scored on the others (blocks 2, 5 and 8, so that short clips have some too); its strength is
+R2: ridge regression from our expression coefficients to the published 64, of each clip by itself, fitted on 7 of every
+10 blocks of 25 frames and scored on the others (blocks 2, 5 and 8, so that short clips have some too); its strength is
 chosen by cross-validation over the training blocks. R2 is that of all 64 together, each weighing as much as it varies:
 1 - (sum of squared errors) / (sum of squared deviations from the scored frames' mean). Corr is the mean correlation on
 the six published coefficients that vary most. Angles are compared as they are, without a regression.
@@ -36,7 +36,8 @@ from dreamtalk_models.face_model import FaceModel
 from stages import params
 from stages.corpus.clip import interpolated
 from stages.corpus.faces import FaceMesh
-from stages.evaluation.coefficients import ANGLES, EXPRESSION, PUBLISHED_TURN
+from stages.evaluation.coefficients import ANGLES, EXPRESSION
+from stages.evaluation.published_pose import PUBLISHED_TURN
 from stages.features.face_model import Meshes, learn
 from stages.features.fit import MODEL, fit_landmarks, quality
 
@@ -153,9 +154,9 @@ def model_of_others(clips: list[Clip], speaker: str, settings: params.FaceModelP
 
 
 def emotion_transfer(clips: list[Clip], features: list[np.ndarray]) -> tuple[int, int]:
-    """Whose clip of another speaker is nearest in mean and standard deviation of the coefficients (each feature in units
-    of its deviation within a speaker, about that speaker's mean): how often it has the clip's emotion, and of how many.
-    Chance is one in the number of emotions."""
+    """How often the nearest clip of another speaker has the clip's own emotion, and of how many clips; chance is one in
+    the number of emotions. A clip is the mean and standard deviation of its coefficients, about its speaker's mean and
+    in units of the deviation within speakers."""
     code = np.array([np.concatenate([f.mean(0), f.std(0)]) for f in features])
     speaker, emotion = (np.array([getattr(clip, name) for clip in clips]) for name in ("speaker", "emotion"))
     for name in np.unique(speaker):
@@ -202,7 +203,7 @@ def main() -> None:
         print(f"median, {name} ({len(part)}): ", end="")
         print(part.drop(columns=["frames", "lead"]).median().round(3).to_dict())
     acted = [i for i, clip in enumerate(clips) if clip.emotion and clip.emotion != "nan"]
-    if len({clips[i].speaker for i in acted}) > 1:
+    if not arguments.others and len({clips[i].speaker for i in acted}) > 1:  # one basis for all
         chosen = [clips[i] for i in acted]
         ours = emotion_transfer(chosen, [rows[i]["motion"]["expression"] for i in acted])
         theirs = emotion_transfer(chosen, [clip.published[:, EXPRESSION] for clip in chosen])

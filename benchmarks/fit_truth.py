@@ -3,8 +3,8 @@
 python -m benchmarks.fit_truth [--every N]     after `dvc repro fit` with ingest.source: demo; every Nth clip
 
 mouth: correlation of the fitted mesh's lip opening in the picture with the true one, and of the landmarks' own.
-blinks: a blink is found where the eyelids come nearer than BLINK of what they are in the second around; F1 of those that
-overlap true ones. expression: the rig's parameters from our coefficients by linear regression, learned on the clips of
+blinks: a blink is found where the eyelids come nearer than BLINK of what they are in the second around; F1 of those
+that overlap true ones. expression: the rig's parameters from our coefficients by linear regression, learned on the clips of
 half of the speakers and scored on the others', about each clip's mean; root mean square error as a share of the
 parameter's range, median over parameters, and likewise for the measures of MEASURES, taken from the fitted mesh without
 any regression. angles: median correlation with the truth.
@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dreamtalk_models import face_topology as topology
-from dreamtalk_models.face_model import FaceModel
 from benchmarks.fit_agreement import correlations, identity_ratio
+from dreamtalk_models.face_model import FaceModel
 from stages import params, tables
 from stages.columns import Columns
 from stages.corpus.demo.rig import PARAMETERS

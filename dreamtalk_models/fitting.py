@@ -4,7 +4,7 @@ The camera is weak perspective: the head is turned, scaled and shifted, and what
 All frames at once: pose by Procrustes analysis (Umeyama 1991) of the vertices that the skull carries, coefficients by
 ridge regression, in alternation. Outliers are met with Huber's modified residuals (Huber 1981, section 7.8): an
 observation too far from its prediction is moved to a bounded distance, so that one set of normal equations serves all
-frames. Of the three angles, landmarks tell the pitch worst, and the movement of the head on its neck helps: :func:`nod`.
+frames. Of the three angles, landmarks tell the pitch worst, and the head's movement on its neck helps: :func:`nod`.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def fit(
 
 
 def measured(landmarks: Tensor) -> Tensor:
-    """(n,) bool: False for frames whose landmarks (n, k, 3) px all lie midway between those of their neighbours, as only
-    interpolation puts them. A clip of which that is true throughout counts as measured."""
+    """(n,) bool: False for frames whose landmarks (n, k, 3) px all lie midway between those of their neighbours, as
+    only interpolation puts them. A clip of which that is true throughout counts as measured."""
     seen = torch.ones(len(landmarks), dtype=torch.bool, device=landmarks.device)
     if len(landmarks) > 2:
         seen[1:-1] = landmarks.diff(2, dim=0).abs().amax((1, 2)) > ON_THE_LINE

@@ -82,7 +82,7 @@ class Workshop:
 
     def fit(self, video: Path) -> Coefficients:
         """See :func:`stages.evaluation.video_fit.fit_video`."""
-        return fit_video(video, self.face_model, self.settings, self.face_model_digest)
+        return fit_video(video, self.face_model, self.settings, self.face_model_digest, self.settings.crop.fps)
 
     def coefficients(self, source: str, what: str) -> Coefficients:
         """Coefficients of a video, of a file of coefficients, or of a clip of the corpus.
@@ -115,8 +115,9 @@ class Workshop:
         return found.expression
 
     def pose(self, source: str) -> Pose:
-        """Head movement from `source`; of files of the published kind only the head's turning is taken."""
+        """Head movement from `source`; of files of the published kind only the head's turning is taken, since the place
+        of each frame was found by itself there, and shakes."""
         found = self.coefficients(source, "pose")
         if found.face_model is None:
-            return Pose(found.pose.angles * files.PUBLISHED_TURN, np.zeros_like(found.pose.translation))
+            return Pose(found.pose.angles, np.zeros_like(found.pose.translation))
         return found.pose

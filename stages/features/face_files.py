@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from dreamtalk_models import face_topology as topology
 from dreamtalk_models.face_model import FaceModel
+from stages.files import sha256
 from stages.params import FaceModelParams
 
 BFM_FILE = "BFM_model_front.mat"
@@ -77,6 +79,24 @@ def load(settings: FaceModelParams) -> FaceModel:
     return face_model(shapes, std, settings)
 
 
+def open_model(path: Path, settings: FaceModelParams) -> tuple[FaceModel, str]:
+    """Any face model that a user names, and the digest of its file: a face_model.npz of ours, a BFM_model_front.mat, or
+    ICT-FaceKit's folder, which then counts by its neutral mesh. Published models have
+    64 expressions, as in the published coefficients.
+
+    Raises:
+        FaceFileError: it is none of these.
+    """
+    if path.suffix.lower() == ".npz":
+        try:
+            return FaceModel.load(path), sha256(path)
+        except (FileNotFoundError, ValueError) as error:
+            raise FaceFileError(f"{path}: no such file" if isinstance(error, FileNotFoundError) else error) from error
+    kind = "bfm" if path.suffix.lower() == ".mat" or (path / BFM_FILE).is_file() else "ict"
+    model = load(settings.model_copy(update={"kind": kind, "path": str(path), "expression_dim": 64}))
+    return model, sha256(path / (BFM_FILE if kind == "bfm" else ICT_NEUTRAL) if path.is_dir() else path)
+
+
 def read_bfm(path: Path) -> Shapes:
     """Deep3DFaceRecon's cut of the Basel Face Model 2009: meanshape (3 V), idBase (3 V, 80), exBase (3 V, 64), tri
     and keypoints counted from 1; bases in standard deviations.
@@ -99,8 +119,8 @@ def read_bfm(path: Path) -> Shapes:
 
 
 def read_ict(folder: Path) -> Shapes:
-    """ICT-FaceKit's FaceXModel: a neutral mesh, identity000.obj and on, an .obj for every expression (in order of name),
-    and vertex_indices.json, which has the landmarks.
+    """ICT-FaceKit's FaceXModel: a neutral mesh, identity000.obj and on, an .obj for every expression (in order of
+    name), and vertex_indices.json, which has the landmarks.
 
     Raises:
         FaceFileError: missing or damaged files.
@@ -142,7 +162,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 vertices.append([float(field) for field in fields[:3]])
             elif kind == "f":
                 corners = [int(field.split("/")[0]) - 1 for field in fields]
-                faces += [(corners[0], *pair) for pair in zip(corners[1:], corners[2:], strict=False)]
+                faces += [(corners[0], *pair) for pair in pairwise(corners[1:])]
         points = np.array(vertices, np.float64).reshape(-1, 3)
     except ValueError as error:
         raise FaceFileError(f"{path} is not a Wavefront mesh: {error}") from error

@@ -1,7 +1,8 @@
 """Stage `face_model`: the 3D morphable model, learned from the training split's own meshes or read from a file.
 
-Learned: what differs between speakers becomes the identity basis, what differs between frames of one speaker the expression
-basis; both by principal component analysis of meshes brought into one pose by the vertices that the skull carries.
+Learned: what differs between speakers becomes the identity basis, what differs between frames of one speaker the
+expression basis; both by principal component analysis of meshes brought into one pose by the vertices that the skull
+carries.
 """
 
 from __future__ import annotations
