@@ -15,7 +15,7 @@ from dreamtalk_models import face_topology as topology
 from dreamtalk_models.face_model import FaceModel
 from dreamtalk_models.fitting import fit
 from stages import params
-from stages.features.fit import strengths
+from stages.features.landmark_fit import strengths
 
 
 def random_model(expression_dim: int, seed: int = 0) -> FaceModel:

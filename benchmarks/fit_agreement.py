@@ -2,8 +2,8 @@
 
 python -m benchmarks.fit_agreement FOLDER [--model FILE] [--others]
 
-FOLDER has a manifest.csv with columns file, speaker, emotion, level and coeff: the video and its .mat, below FOLDER. The
-face model is --model, by default models/face_model/face_model.npz; --others learns one for each clip from the other
+FOLDER has a manifest.csv with columns file, speaker, emotion, level and coeff: the video and its .mat, below FOLDER.
+The face model is --model, by default models/face_model/face_model.npz; --others learns one for each clip from the other
 speakers' clips instead.
 
 R2: ridge regression from our expression coefficients to the published 64, of each clip by itself, fitted on 7 of every
@@ -39,7 +39,9 @@ from stages.corpus.faces import FaceMesh
 from stages.evaluation.coefficients import ANGLES, EXPRESSION
 from stages.evaluation.published_pose import PUBLISHED_TURN
 from stages.features.face_model import Meshes, learn
-from stages.features.fit import MODEL, fit_landmarks, quality
+from stages.features.fit import MODEL
+from stages.features.fit_quality import identity_ratio, quality
+from stages.features.landmark_fit import fit_landmarks
 
 BLOCK, SCORED = 25, (2, 5, 8)
 STRENGTHS = np.logspace(-3, 5, 17)
@@ -165,13 +167,6 @@ def emotion_transfer(clips: list[Clip], features: list[np.ndarray]) -> tuple[int
     distance = np.linalg.norm(code[:, None] - code, axis=-1)
     distance[speaker[:, None] == speaker] = np.inf
     return int((emotion[distance.argmin(1)] == emotion).sum()), len(clips)
-
-
-def identity_ratio(identities: np.ndarray, speakers: np.ndarray) -> float:
-    """Mean distance between clips of one speaker over that between clips of two."""
-    distance = np.linalg.norm(identities[:, None] - identities, axis=-1)
-    same, upper = speakers[:, None] == speakers, np.triu(np.ones(distance.shape, bool), 1)
-    return distance[same & upper].mean() / distance[~same].mean()
 
 
 def main() -> None:

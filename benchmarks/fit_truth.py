@@ -4,10 +4,10 @@ python -m benchmarks.fit_truth [--every N]     after `dvc repro fit` with ingest
 
 mouth: correlation of the fitted mesh's lip opening in the picture with the true one, and of the landmarks' own.
 blinks: a blink is found where the eyelids come nearer than BLINK of what they are in the second around; F1 of those
-that overlap true ones. expression: the rig's parameters from our coefficients by linear regression, learned on the clips of
-half of the speakers and scored on the others', about each clip's mean; root mean square error as a share of the
-parameter's range, median over parameters, and likewise for the measures of MEASURES, taken from the fitted mesh without
-any regression. angles: median correlation with the truth.
+that overlap true ones. expression: the measures of MEASURES taken from the fitted mesh, and the rig's parameters from
+our coefficients by a linear regression that was learned on the clips of half of the speakers and is scored on the
+others'; both about each clip's mean, the root mean square error as a share of the range, median over measures or
+parameters. angles: correlation with the truth.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.fit_agreement import correlations, identity_ratio
+from benchmarks.fit_agreement import correlations
 from dreamtalk_models.face_model import FaceModel
 from stages import params, tables
 from stages.columns import Columns
 from stages.corpus.demo.rig import PARAMETERS
-from stages.features.fit import LANDMARKS, MODEL, fit_landmarks, mesh_px
+from stages.features.fit import LANDMARKS, MODEL
+from stages.features.fit_quality import identity_ratio
+from stages.features.landmark_fit import fit_landmarks, mesh_px
 
 TRUTH, CLIPS = Path("data/raw/truth"), Path("data/clips/clips.parquet")
 LIDS = ((159, 145), (158, 153), (386, 374), (385, 380))
@@ -105,9 +107,8 @@ def main() -> None:
     print(f"{len(rows)} clips, median over clips:")
     for name in ("mouth", "landmark_mouth"):
         values = [row[name] for row in rows]
-        print(
-            f"  {name.replace('_', ' ')} correlation {np.median(values):.3f} (tenth percentile {np.percentile(values, 10):.3f})"
-        )
+        tenth = np.percentile(values, 10)
+        print(f"  {name.replace('_', ' ')} correlation {np.median(values):.3f} (tenth percentile {tenth:.3f})")
     print("  pitch, yaw, roll correlation", np.median([row["angles"] for row in rows], axis=0).round(3))
     print(f"blinks: {true_count} true, {found_count} found, F1 {2 * hits / (found_count + true_count):.3f}")
     report_expression(rows)

@@ -98,7 +98,8 @@ class FaceModel:
     @cached_property
     def is_mediapipe(self) -> bool:
         """Whether the model's vertices are MediaPipe's, one by one: what the mesh-warp renderer needs."""
-        return len(self.mean) == topology.VERTICES and bool((self.landmarks == self.observed[:, None]).all())
+        every = torch.arange(topology.VERTICES, device=self.mean.device)[:, None].expand(-1, 2)
+        return len(self.mean) == topology.VERTICES and torch.equal(self.landmarks, every)
 
     def observe(self, landmarks: Tensor) -> Tensor:
         """Where the observed vertices were seen, (..., K, c), of MediaPipe's landmarks (..., 468 or 478, c)."""

@@ -24,7 +24,8 @@ from stages.evaluation import coefficients
 from stages.evaluation.coefficients import Coefficients
 from stages.evaluation.inputs import InputError
 from stages.evaluation.motion import Pose
-from stages.features.fit import FULL_FRAME, MOTION
+from stages.features.fit_quality import MOTION
+from stages.features.landmark_fit import FULL_FRAME
 from stages.files import atomic_path, fresh_dir, sha256
 from stages.params import Params
 

@@ -17,7 +17,7 @@ from stages.evaluation.coefficients import Coefficients
 from stages.evaluation.inputs import InputError, check_input
 from stages.evaluation.motion import Pose
 from stages.evaluation.portrait import MESH_POINTS
-from stages.features.fit import fit_landmarks
+from stages.features.landmark_fit import fit_landmarks
 from stages.features.overlay import with_mesh
 from stages.files import atomic_path
 from stages.params import Params
