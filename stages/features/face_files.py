@@ -92,6 +92,8 @@ def open_model(path: Path, settings: FaceModelParams) -> tuple[FaceModel, str]:
             return FaceModel.load(path), sha256(path)
         except (FileNotFoundError, ValueError) as error:
             raise FaceFileError(f"{path}: no such file" if isinstance(error, FileNotFoundError) else error) from error
+    if not path.is_dir() and path.suffix.lower() != ".mat":
+        raise FaceFileError(f"{path} is no face model: give a face_model.npz, {BFM_FILE} or ICT-FaceKit's folder")
     kind = "bfm" if path.suffix.lower() == ".mat" or (path / BFM_FILE).is_file() else "ict"
     model = load(settings.model_copy(update={"kind": kind, "path": str(path), "expression_dim": 64}))
     return model, sha256(path / (BFM_FILE if kind == "bfm" else ICT_NEUTRAL) if path.is_dir() else path)

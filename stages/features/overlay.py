@@ -19,6 +19,7 @@ from stages.files import atomic_path
 
 LINE_BITS = 4  # fractional bits of drawn coordinates
 GREEN = (0, 255, 0)
+CHOSEN = ("best", "median", "worst")
 
 
 def with_mesh(frame: np.ndarray, mesh: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -31,7 +32,7 @@ def with_mesh(frame: np.ndarray, mesh: np.ndarray, triangles: np.ndarray) -> np.
 def chosen(table: pd.DataFrame) -> dict[str, str]:
     """The clips of motion.parquet whose fit error is best, median and worst: clip_id by that word."""
     ordered = table.sort_values(["fit_rmse_px", "clip_id"], ignore_index=True)["clip_id"]
-    return {"best": ordered.iloc[0], "median": ordered.iloc[len(ordered) // 2], "worst": ordered.iloc[-1]}
+    return dict(zip(CHOSEN, ordered.iloc[[0, len(ordered) // 2, -1]], strict=True))
 
 
 def figure(model: FaceModel, clips: Clips, motion: Mapping[str, dict], table: pd.DataFrame) -> Figure:

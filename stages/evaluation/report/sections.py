@@ -14,6 +14,7 @@ from stages.evaluation.report import corpus, figures, networks, pictures
 from stages.evaluation.report.choice import spread
 from stages.evaluation.report.job import Job, style_name
 from stages.evaluation.report.results import Absent
+from stages.features import overlay
 from stages.tables import EMOTIONS
 from stages.training import data
 
@@ -39,6 +40,23 @@ def corpus_section(job: Job) -> dict[str, Any]:
         "durations": job.draw("durations", figures.durations, clips["frames"] / clips["fps"]),
         "sheet": pictures.save(_contact_sheet(job), job.folder / "contact_sheet.jpg"),
         "contracts": job.results.metrics.get("validate"),
+    }
+
+
+def fit_section(job: Job) -> dict[str, Any]:
+    """How good the fits of the face model are: all clips, and the best, the median and the worst with their meshes."""
+    fits, metrics = job.results.fits, job.results.metrics
+    videos = {name: job.results.root / f"data/motion/overlay-{name}.mp4" for name in overlay.CHOSEN}
+    explained = {name: share for name, share in metrics.get("face_model", {}).items() if name.startswith("explained/")}
+    return {
+        "rows": corpus.fits(fits),
+        "explained": corpus.explained(explained),
+        "identity_ratio": metrics.get("fit", {}).get("identity_ratio"),
+        "videos": [
+            {"name": name, "clip_id": clip_id, "video": videos[name]}
+            for name, clip_id in overlay.chosen(fits).items()
+            if videos[name].is_file()
+        ],
     }
 
 
