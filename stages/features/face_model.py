@@ -18,6 +18,8 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from dreamtalk_models import face_topology as topology
@@ -40,6 +42,7 @@ PUBLISHED_STD = 0.19
 ALIGNMENTS = 3
 TINY = 1e-6
 FOREHEAD, CHIN = 10, 152
+LOPSIDED = 0.1  # of the distance between the eyes
 MODES_SHOWN = 8
 
 
@@ -80,13 +83,17 @@ def learn(meshes: Meshes, settings: params.FaceModelParams, triangles: list[tupl
 
     Each speaker's neutral shape is the mean over the speaker's neutral clips, or over all where there are none.
     Expression modes are taken about that shape, not about the mean expression: zero coefficients are a neutral face.
-    Their coefficients' standard deviations are the square roots of the modes', brought to the published median: half
-    way between unit variance, which would make the weakest modes as loud as the jaw, and unit modes, which would put
-    the jaw far above the diffusion's unit noise.
+    All that moved counts a second time as in a mirror, so that every mode of expression is symmetric or the contrary of
+    its mirror image, whichever side of the corpus' faces moved more. The coefficients' standard deviations are the
+    square roots of the modes', brought to the published median: half way between unit variance, which would make the
+    weakest modes as loud as the jaw, and unit modes, which would put the jaw far above the diffusion's unit noise.
     """
     weights = vertex_weights(settings.detail_weight)
     neutral, deviation = align(meshes)
     mean = neutral.mean(0)
+    mirror = mirror_image(mean)
+    if mirror is not None:
+        deviation = torch.cat([deviation, mirrored(deviation, mirror)])
     identity = principal_components(neutral - mean, weights, settings.identity_dim, count=len(neutral) - 1)
     identity_std = coefficients(neutral - mean, identity, weights).square().mean(0).sqrt()
     expression = principal_components(deviation, weights, settings.expression_dim, count=len(deviation))
@@ -101,6 +108,20 @@ def learn(meshes: Meshes, settings: params.FaceModelParams, triangles: list[tupl
         vertex_weights=weights.float(),
         triangles=torch.tensor(triangles),
     )
+
+
+def mirror_image(shape: Tensor) -> np.ndarray | None:
+    """(V,) index of each vertex' mirror image in an upright shape (V, 3): the assignment that brings the reflected
+    shape nearest to the shape. None if they are further apart than two sides of a face are: LOPSIDED on average."""
+    points = shape.numpy()
+    apart = cdist(points * (-1, 1, 1), points)
+    here, there = linear_sum_assignment(apart**2)
+    return there if apart[here, there].mean() < LOPSIDED else None
+
+
+def mirrored(shapes: Tensor, mirror: np.ndarray) -> Tensor:
+    """Shapes or displacements (m, V, 3) as in a mirror before the face."""
+    return shapes[:, mirror] * shapes.new_tensor([-1.0, 1.0, 1.0])
 
 
 def align(meshes: Meshes) -> tuple[Tensor, Tensor]:
