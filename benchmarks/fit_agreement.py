@@ -13,7 +13,11 @@ chosen by cross-validation over the training blocks. R2 is that of all 64 togeth
 the six published coefficients that vary most. Angles are compared as they are, without a regression.
 
 Frames are paired by their numbers. A video with more frames than its .mat has lost the first ones there: `lead` is the
-offset, within the frames that are too many, at which the head turns alike; `by number` is R2 without it.
+offset, within the frames that are too many, at which the head turns alike; `by_number` is R2 without it.
+
+What limits R2: `landmarks_r2` is that of the landmarks themselves, brought into one pose, in place of coefficients;
+`published_noise` the share of the published variance that would be noise if its second differences in time were nothing
+else.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATIO
 
 from dreamtalk_models import face_topology as topology
 from dreamtalk_models.face_model import FaceModel
+from dreamtalk_models.fitting import procrustes, unpose
 from stages import params
 from stages.corpus.clip import interpolated
 from stages.corpus.faces import FaceMesh
@@ -122,6 +127,19 @@ def lead_of(angles: np.ndarray, published: np.ndarray) -> int:
     return max(spare, key=lambda lead: correlations(*paired(angles, published, lead)).mean())
 
 
+def still(landmarks: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Landmarks (n, 478, 3) brought into one pose by the vertices that the skull carries, (n, K*3)."""
+    face, points = model.observed_part, model.observe(torch.from_numpy(landmarks).float())
+    stable = face.sets["stable"]
+    rigid = procrustes(face.mean[stable].expand(len(points), -1, -1), points[:, stable])
+    return unpose(points, rigid).flatten(1).double().numpy()
+
+
+def noise_share(published: np.ndarray) -> float:
+    y = published[:, EXPRESSION]
+    return float(np.square(np.diff(y, 2, axis=0)).mean(0).sum() / 6 / y.var(0).sum())
+
+
 def measure(clip: Clip, model: FaceModel, settings: params.Fit) -> dict[str, object]:
     start = time.process_time()
     motion = fit_landmarks(model, clip.landmarks, settings)
@@ -130,11 +148,13 @@ def measure(clip: Clip, model: FaceModel, settings: params.Fit) -> dict[str, obj
     lead = lead_of(motion["angles"], turned)
     r2, corr = agreement(*paired(motion["expression"], clip.published[:, EXPRESSION], lead))
     by_number, _ = agreement(*paired(motion["expression"], clip.published[:, EXPRESSION], 0))
+    of_landmarks, _ = agreement(*paired(still(clip.landmarks, model), clip.published[:, EXPRESSION], lead))
     turns = dict(zip(("pitch", "yaw", "roll"), correlations(*paired(motion["angles"], turned, lead)), strict=True))
     row = quality(model, clip.landmarks, motion, settings)
     kept = ("fit_rmse_px", "jitter_px", "landmark_jitter_px", "mouth_velocity", "identity_gap", "failed_frames")
     about = {"clip": clip.name, "frames": len(clip.landmarks), "lead": lead, "r2": r2, "corr": corr, **turns}
-    numbers = {"turning_rad": turned.std(0).mean(), "by_number": by_number, **{name: row[name] for name in kept}}
+    limits = {"by_number": by_number, "landmarks_r2": of_landmarks, "published_noise": noise_share(clip.published)}
+    numbers = {"turning_rad": turned.std(0).mean(), **limits, **{name: row[name] for name in kept}}
     return {
         **about,
         **numbers,

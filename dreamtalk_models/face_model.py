@@ -7,9 +7,12 @@ such meshes, 68 for the published models. Axes are a picture's: x right, y down,
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -174,7 +177,14 @@ class FaceModel:
         """
         return vertices[..., self.sets["landmarks68"], :].mean(-2)
 
-    def save(self, path: Path) -> None:
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file that :meth:`save` writes: tells which model coefficients belong to."""
+        file = io.BytesIO()
+        self.save(file)
+        return hashlib.sha256(file.getbuffer()).hexdigest()
+
+    def save(self, path: Path | BinaryIO) -> None:
         """Write an .npz file that holds no time: equal models give equal bytes."""
         arrays = {name: getattr(self, name) for name in _ARRAYS} | {f"set_{name}": self.sets[name] for name in SETS}
         np.savez(path, **{name: array.cpu().numpy() for name, array in arrays.items()})

@@ -114,9 +114,9 @@ def fit(
         if overlay:
             check_output(overlay, (".mp4",))
         settings = _settings()
-        face, digest = _face_model(model, settings)
+        face = _face_model(model, settings)
         fps = video_fit.frame_rate(video) if own_rate else settings.crop.fps
-        found = video_fit.fit_video(video, face, settings, digest, fps)
+        found = video_fit.fit_video(video, face, settings, fps)
         coefficients.write(found, out)
         if overlay:
             video_fit.write_overlay(video, found, face, fps, overlay)
@@ -134,7 +134,7 @@ def import_coefficients(
         from stages.evaluation import exchange
 
         settings = _settings()
-        made = exchange.import_folder(folder, repository(), *_face_model(model, settings), settings, fps)
+        made = exchange.import_folder(folder, repository(), _face_model(model, settings), settings, fps)
         for reason in made.refused:
             print(f"left out: {reason}")
         print(f"{made.clips} clips, {made.frames} frames. What needs no pictures can be trained on them:")
@@ -150,8 +150,8 @@ def export_coefficients(
         from stages.evaluation import exchange
 
         settings = _settings()
-        _, digest = _face_model(None, settings)
-        print(f"{out}: {exchange.export_folder(repository(), digest, settings, out)} clips")
+        count = exchange.export_folder(repository(), _face_model(None, settings), settings, out)
+        print(f"{out}: {count} clips")
 
 
 def _settings():
@@ -161,10 +161,9 @@ def _settings():
 
 
 def _face_model(path: Path | None, settings):
-    """The face model in `path`, or the repository's, and its digest."""
+    """The face model in `path`, or the repository's."""
     if path is None:
-        shop = workshop()
-        return shop.face_model, shop.face_model_digest
+        return workshop().face_model
     from stages.features import face_files
 
     return face_files.open_model(path, settings.face_model)

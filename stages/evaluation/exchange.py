@@ -43,7 +43,7 @@ class Imported:
     refused: list[str]
 
 
-def import_folder(folder: Path, root: Path, model: FaceModel, digest: str, settings: Params, fps: float) -> Imported:
+def import_folder(folder: Path, root: Path, model: FaceModel, settings: Params, fps: float) -> Imported:
     """Fill root/data and root/models/face_model from .mat files, each with the sound of the same name beside it.
 
     Args:
@@ -51,7 +51,7 @@ def import_folder(folder: Path, root: Path, model: FaceModel, digest: str, setti
             (M030_front_angry_level3_001); else the speaker is the first sub-folder's name, or the file's.
         root: the repository; what was made of data/clips, data/motion, data/split.parquet and models/face_model before
             is replaced.
-        model, digest: the face model that the coefficients belong to, and the digest of its file.
+        model: the face model that the coefficients belong to.
         fps: of the coefficients; they are brought to crop.fps by interpolation.
 
     Raises:
@@ -67,7 +67,7 @@ def import_folder(folder: Path, root: Path, model: FaceModel, digest: str, setti
         try:
             if name in clips:
                 raise InputError(f"{path} would have the name of another file: {name}")
-            motion, size = _motion(path, model, digest, fps / settings.crop.fps)
+            motion, size = _motion(path, model, fps / settings.crop.fps)
             sound = _sound(path, settings.crop.audio_rate)
             rate = settings.crop.audio_rate / settings.crop.fps
             count = min(len(motion["expression"]), int(len(sound) / rate))
@@ -86,8 +86,8 @@ def import_folder(folder: Path, root: Path, model: FaceModel, digest: str, setti
     return Imported(len(clips), sum(row["frames"] for row, _, _ in clips.values()), refused)
 
 
-def export_folder(root: Path, digest: str, settings: Params, out: Path) -> int:
-    """Every clip of root/data/motion as out/<clip_id>.mat; how many.
+def export_folder(root: Path, model: FaceModel, settings: Params, out: Path) -> int:
+    """Every clip of root/data/motion, fitted with `model`, as out/<clip_id>.mat; how many.
 
     Raises:
         FileNotFoundError: there is no motion.
@@ -97,7 +97,7 @@ def export_folder(root: Path, digest: str, settings: Params, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     for clip_id, clip in clips.items():
         pose = Pose(clip["angles"], clip["translation"])
-        found = Coefficients(clip["identity"], clip["expression"], pose, clip["fit_rmse_px"], size, digest)
+        found = Coefficients(clip["identity"], clip["expression"], pose, clip["fit_rmse_px"], size, model.digest)
         coefficients.write(found, out / f"{clip_id}.mat")
     return len(clips)
 
@@ -109,10 +109,10 @@ def _labels(origin: Path) -> dict:
     return {"speaker": origin.parts[0] if len(origin.parts) > 1 else origin.stem, "emotion": None, "level": None}
 
 
-def _motion(path: Path, face: FaceModel, digest: str, rate: float) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+def _motion(path: Path, face: FaceModel, rate: float) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
     """A row of data/motion, `rate` frames of the file to one of it."""
     found = coefficients.read(path)
-    if found.face_model not in (None, digest):
+    if found.face_model not in (None, face.digest):
         raise InputError(f"{path} belongs to another face model: give that one with --model")
     dims = {"expression": found.expression.shape[1], "identity": len(found.identity)}
     if dims["expression"] > face.expression_dim or dims["identity"] > face.identity_dim:

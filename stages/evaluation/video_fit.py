@@ -26,11 +26,10 @@ DEFAULT_FPS = 25.0  # of a video that does not say how many it has
 LOOK_EVERY = 25  # frames; how often the picture is searched for a second face
 
 
-def fit_video(path: Path, model: FaceModel, settings: Params, digest: str, fps: float) -> Coefficients:
+def fit_video(path: Path, model: FaceModel, settings: Params, fps: float) -> Coefficients:
     """Coefficients of all frames of a video.
 
     Args:
-        digest: of the face model's file.
         fps: frames a second that are looked at, whatever the video has; see :func:`stages.corpus.decode.frames`.
 
     Raises:
@@ -39,7 +38,7 @@ def fit_video(path: Path, model: FaceModel, settings: Params, digest: str, fps: 
     landmarks, size = video_landmarks(path, fps, settings.crop.min_detection_rate)
     found = fit_landmarks(model, landmarks, settings.fit)
     pose = Pose(found["angles"], found["translation"])
-    return Coefficients(found["identity"], found["expression"], pose, found["fit_rmse_px"], size, digest)
+    return Coefficients(found["identity"], found["expression"], pose, found["fit_rmse_px"], size, model.digest)
 
 
 def frame_rate(path: Path) -> float:

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from dreamtalk_models import face_topology as topology
 from dreamtalk_models.face_model import FaceModel
-from stages.files import sha256
 from stages.params import FaceModelParams
 
 BFM_FILE = "BFM_model_front.mat"
@@ -79,24 +78,22 @@ def load(settings: FaceModelParams) -> FaceModel:
     return face_model(shapes, std, settings)
 
 
-def open_model(path: Path, settings: FaceModelParams) -> tuple[FaceModel, str]:
-    """Any face model that a user names, and the digest of its file: a face_model.npz of ours, a BFM_model_front.mat, or
-    ICT-FaceKit's folder, which then counts by its neutral mesh. Published models have
-    64 expressions, as in the published coefficients.
+def open_model(path: Path, settings: FaceModelParams) -> FaceModel:
+    """Any face model that a user names: a face_model.npz of ours, a BFM_model_front.mat, or ICT-FaceKit's folder, which
+    get 64 expressions, as the published coefficients have.
 
     Raises:
         FaceFileError: it is none of these.
     """
     if path.suffix.lower() == ".npz":
         try:
-            return FaceModel.load(path), sha256(path)
+            return FaceModel.load(path)
         except (FileNotFoundError, ValueError) as error:
             raise FaceFileError(f"{path}: no such file" if isinstance(error, FileNotFoundError) else error) from error
     if not path.is_dir() and path.suffix.lower() != ".mat":
         raise FaceFileError(f"{path} is no face model: give a face_model.npz, {BFM_FILE} or ICT-FaceKit's folder")
     kind = "bfm" if path.suffix.lower() == ".mat" or (path / BFM_FILE).is_file() else "ict"
-    model = load(settings.model_copy(update={"kind": kind, "path": str(path), "expression_dim": 64}))
-    return model, sha256(path / (BFM_FILE if kind == "bfm" else ICT_NEUTRAL) if path.is_dir() else path)
+    return load(settings.model_copy(update={"kind": kind, "path": str(path), "expression_dim": 64}))
 
 
 def read_bfm(path: Path) -> Shapes:

@@ -102,8 +102,8 @@ def test_another_rate_is_brought_to_the_corpus(root: Path, tmp_path: Path) -> No
     settings = params.load(root / "params.yaml")
     corpus = write_corpus(tmp_path / "corpus")
     given = settings.face_model.model_copy(update={"expression_dim": 64})
-    model, digest = face_files.open_model(write_bfm(tmp_path / "bfm"), given)
-    exchange.import_folder(corpus, tmp_path, model, digest, settings, fps=30.0)
+    model = face_files.open_model(write_bfm(tmp_path / "bfm"), given)
+    exchange.import_folder(corpus, tmp_path, model, settings, fps=30.0)
     motion = Columns(tmp_path / "data/motion")[NAMES[0]]
     source = coefficients.read(corpus / f"{NAMES[0]}.mat").expression
     assert len(motion["expression"]) == 50  # 60 frames are 2 s
@@ -112,11 +112,11 @@ def test_another_rate_is_brought_to_the_corpus(root: Path, tmp_path: Path) -> No
 
 def test_folders_that_hold_nothing(root: Path, tmp_path: Path) -> None:
     settings = params.load(root / "params.yaml")
-    model, digest = face_files.open_model(write_bfm(tmp_path / "bfm"), settings.face_model)
+    model = face_files.open_model(write_bfm(tmp_path / "bfm"), settings.face_model)
     with pytest.raises(InputError, match=r"has no \.mat file"):
-        exchange.import_folder(tmp_path / "absent", tmp_path, model, digest, settings, 25.0)
+        exchange.import_folder(tmp_path / "absent", tmp_path, model, settings, 25.0)
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "a.mat").write_text("text")
     with pytest.raises(InputError, match=r"a\.mat cannot be read"):
-        exchange.import_folder(tmp_path / "corpus", tmp_path, model, digest, settings, 25.0)
+        exchange.import_folder(tmp_path / "corpus", tmp_path, model, settings, 25.0)
     assert not (tmp_path / "data").exists()

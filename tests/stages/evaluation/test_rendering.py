@@ -57,7 +57,7 @@ def test_what_the_model_cannot_say_turns_and_scales_with_the_head(face, portrait
 
 def test_another_mesh_than_mediapipes_is_refused(portrait: Portrait, tmp_path: Path, root: Path) -> None:
     settings = params.load(root / "params.yaml").face_model
-    model, _ = face_files.open_model(published_models.write_bfm(tmp_path), settings)
+    model = face_files.open_model(published_models.write_bfm(tmp_path), settings)
     with pytest.raises(InputError, match="mediapipe_pca"):
         landmark_targets(model, portrait, moving(portrait, np.zeros((2, 64), np.float32)))
 
