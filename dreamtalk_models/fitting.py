@@ -61,7 +61,7 @@ def fit(
     pose_smoothing: float,
     neck: float,
     iterations: int = 2,
-    identity_frames: int = 64,
+    identity_frames: int = 32,
 ) -> Fit:
     """Fit all frames of a clip.
 
