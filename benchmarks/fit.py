@@ -14,6 +14,8 @@ import torch
 from dreamtalk_models import face_topology as topology
 from dreamtalk_models.face_model import FaceModel
 from dreamtalk_models.fitting import fit
+from stages import params
+from stages.features.landmark_fit import strengths
 
 
 def random_model(expression_dim: int, seed: int = 0) -> FaceModel:
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    settings = params.load().fit
     for dim in (32, 64):
         model = random_model(dim)
         motion = torch.zeros(arguments.frames, 3)
@@ -44,7 +47,7 @@ def main() -> None:
         seconds = []
         for _ in range(arguments.clips):
             start = time.process_time()
-            fit(model, landmarks, identity_weight=0.01, expression_weight=1e-4, smoothing=0.05)
+            fit(model, landmarks, **strengths(settings))
             seconds.append(time.process_time() - start)
         rate = arguments.frames / np.array(seconds)
         print(f"{dim} coefficients: {np.median(rate):.0f} frames/s of processor time ({rate.max():.0f} at best)")

@@ -1,14 +1,18 @@
-"""A 3D morphable model of the face: shape = mean + identity · a + expression · e, over MediaPipe's 468 vertices.
+"""A 3D morphable model of the face: shape = mean + identity · a + expression · e.
 
-The linear model of Blanz and Vetter (1999), as the paper uses it through Deep3DFaceRecon, on a mesh whose vertices a
-landmark network finds in pictures. Axes are a picture's: x right, y down, z away from the camera.
+The linear model of Blanz and Vetter (1999), as the paper uses it through Deep3DFaceRecon. Some of its vertices, the
+observed ones, are points that MediaPipe's face mesh finds in pictures: all of them for the model that is learned from
+such meshes, 68 for the published models. Axes are a picture's: x right, y down, z away from the camera.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -16,7 +20,11 @@ from torch import Tensor
 
 from dreamtalk_models import face_topology as topology
 
-_ARRAYS = ("mean", "identity_basis", "expression_basis", "expression_std", "vertex_weights", "triangles")
+_ARRAYS = (
+    *("mean", "identity_basis", "expression_basis", "expression_std", "vertex_weights", "triangles"),
+    *("observed", "landmarks"),
+)
+SETS = ("mouth", "lips", "inner_lips", "left_eye", "right_eye", "brows", "contour", "stable", "landmarks68")
 
 
 class FaceModel:
@@ -34,9 +42,14 @@ class FaceModel:
         expression_std: (D,) standard deviation (about zero, the neutral face) of each coefficient over the training
             corpus, zero for zero columns; their median is about 0.19, as in the published data, so that the
             diffusion's noise schedule means the same.
-        vertex_weights: (V,) weight of each vertex in the sums of squares that the bases were learned with and that
-            fitting minimises; lips and eyelids weigh more than the forehead.
+        vertex_weights: (V,) weight of each vertex in the sums of squares that fitting minimises, and that learned bases
+            were learned with; lips and eyelids weigh more than the forehead, vertices that are not observed nothing.
         triangles: (F, 3) int64.
+        observed: (K,) int64, the vertices that landmarks are compared with; None: all 468 of MediaPipe's mesh.
+        landmarks: (K, 2) int64, the two MediaPipe landmarks whose mean each of them is; None with `observed`.
+        sets: named vertices, int64: mouth (lips and the skin around them), lips, inner_lips, left_eye, right_eye,
+            brows, contour, stable (which the skull carries, so that they define the pose), each (k,); landmarks68:
+            (68, 2), the two vertices whose mean is that iBUG landmark. None: MediaPipe's.
 
     Raises:
         ValueError: shapes do not belong together.
@@ -50,10 +63,13 @@ class FaceModel:
         expression_std: Tensor,
         vertex_weights: Tensor,
         triangles: Tensor,
+        observed: Tensor | None = None,
+        landmarks: Tensor | None = None,
+        sets: Mapping[str, Tensor] | None = None,
     ) -> None:
         rows = 3 * len(mean)
-        if mean.shape != (topology.VERTICES, 3):
-            raise ValueError(f"mean has shape {tuple(mean.shape)}, expected ({topology.VERTICES}, 3)")
+        if mean.ndim != 2 or mean.shape[1] != 3 or (observed is None and len(mean) != topology.VERTICES):
+            raise ValueError(f"mean has shape {tuple(mean.shape)}, expected ({topology.VERTICES}, 3) or a landmark map")
         if identity_basis.ndim != 2 or len(identity_basis) != rows:
             raise ValueError(f"identity_basis has shape {tuple(identity_basis.shape)}, expected ({rows}, I)")
         if expression_basis.shape != (rows, len(expression_std)):
@@ -62,8 +78,17 @@ class FaceModel:
             )
         if vertex_weights.shape != (len(mean),) or triangles.ndim != 2 or triangles.shape[1] != 3:
             raise ValueError("vertex_weights must be (V,) and triangles (F, 3)")
+        if observed is None:
+            observed = torch.arange(topology.VERTICES, device=mean.device)
+            landmarks = observed[:, None].expand(-1, 2).contiguous()
+        if landmarks is None or landmarks.shape != (len(observed), 2):
+            raise ValueError("landmarks must be (K, 2), two for each observed vertex")
         self.mean, self.identity_basis, self.expression_basis = mean, identity_basis, expression_basis
         self.expression_std, self.vertex_weights, self.triangles = expression_std, vertex_weights, triangles
+        self.observed, self.landmarks = observed, landmarks
+        self.sets = _mediapipe_sets(triangles) if sets is None else dict(sets)
+        if set(self.sets) != set(SETS):
+            raise ValueError(f"the named vertices are {sorted(self.sets)}, expected {sorted(SETS)}")
 
     @property
     def identity_dim(self) -> int:
@@ -74,25 +99,33 @@ class FaceModel:
         return self.expression_basis.shape[1]
 
     @cached_property
-    def sets(self) -> dict[str, Tensor]:
-        """Named vertices as int64 indices.
+    def is_mediapipe(self) -> bool:
+        """Whether the model's vertices are MediaPipe's, one by one: what the mesh-warp renderer needs."""
+        every = torch.arange(topology.VERTICES, device=self.mean.device)[:, None].expand(-1, 2)
+        return len(self.mean) == topology.VERTICES and torch.equal(self.landmarks, every)
 
-        mouth (lips and the ring of skin around them), lips, inner_lips, left_eye, right_eye, brows, contour, stable:
-        each (k,); landmarks68: (68, 2), the two vertices whose mean is that iBUG landmark.
-        """
-        lips = sorted({*topology.OUTER_LIPS, *topology.INNER_LIPS})
-        named: dict[str, Iterable] = {
-            "mouth": self._ring(self._ring(lips)),
-            "lips": lips,
-            "inner_lips": topology.INNER_LIPS,
-            "left_eye": topology.LEFT_EYE,
-            "right_eye": topology.RIGHT_EYE,
-            "brows": (*topology.RIGHT_BROW, *topology.LEFT_BROW),
-            "contour": topology.CONTOUR,
-            "stable": topology.STABLE,
-            "landmarks68": topology.LANDMARKS68,
-        }
-        return {name: torch.tensor(list(ids), device=self.mean.device) for name, ids in named.items()}
+    def observe(self, landmarks: Tensor) -> Tensor:
+        """Where the observed vertices were seen, (..., K, c), of MediaPipe's landmarks (..., 468 or 478, c)."""
+        return landmarks[..., : len(self.mean), :] if self.is_mediapipe else landmarks[..., self.landmarks, :].mean(-2)
+
+    @cached_property
+    def observed_part(self) -> FaceModel:
+        """The same model of the observed vertices alone, without triangles: what landmarks are fitted with."""
+        if self.is_mediapipe:
+            return self
+        place = torch.arange(len(self.observed), device=self.mean.device)
+        sets = {name: place[torch.isin(self.observed, vertices)] for name, vertices in self.sets.items()}
+        return FaceModel(
+            mean=self.mean[self.observed],
+            identity_basis=self._rows(self.identity_basis, self.observed),
+            expression_basis=self._rows(self.expression_basis, self.observed),
+            expression_std=self.expression_std,
+            vertex_weights=self.vertex_weights[self.observed],
+            triangles=self.triangles[:0],
+            observed=place,
+            landmarks=self.landmarks,
+            sets=sets | {"landmarks68": place[:0, None].expand(-1, 2)},
+        )
 
     def vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
         """The face's shape in model units, before pose.
@@ -137,16 +170,24 @@ class FaceModel:
         """The iBUG landmarks of meshes.
 
         Args:
-            vertices: (..., V or more, c) in any unit; MediaPipe's 478 points do as well.
+            vertices: (..., V or more, c) in any unit; where the model is MediaPipe's, its 478 points do as well.
 
         Returns:
             (..., 68, c).
         """
         return vertices[..., self.sets["landmarks68"], :].mean(-2)
 
-    def save(self, path: Path) -> None:
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file that :meth:`save` writes: tells which model coefficients belong to."""
+        file = io.BytesIO()
+        self.save(file)
+        return hashlib.sha256(file.getbuffer()).hexdigest()
+
+    def save(self, path: Path | BinaryIO) -> None:
         """Write an .npz file that holds no time: equal models give equal bytes."""
-        np.savez(path, **{name: getattr(self, name).cpu().numpy() for name in _ARRAYS})
+        arrays = {name: getattr(self, name) for name in _ARRAYS} | {f"set_{name}": self.sets[name] for name in SETS}
+        np.savez(path, **{name: array.cpu().numpy() for name, array in arrays.items()})
 
     @classmethod
     def load(cls, path: Path) -> FaceModel:
@@ -158,26 +199,50 @@ class FaceModel:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                return cls(**{name: torch.from_numpy(file[name]) for name in _ARRAYS})
+                sets = {name: torch.from_numpy(file[f"set_{name}"]) for name in SETS}
+                return cls(**{name: torch.from_numpy(file[name]) for name in _ARRAYS}, sets=sets)
         except FileNotFoundError:
             raise
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(f"{path} is not a face model: {error}") from error
 
     def to(self, device: torch.device | str) -> FaceModel:
-        return FaceModel(**{name: getattr(self, name).to(device) for name in _ARRAYS})
+        sets = {name: vertices.to(device) for name, vertices in self.sets.items()}
+        return FaceModel(**{name: getattr(self, name).to(device) for name in _ARRAYS}, sets=sets)
 
     @cached_property
     def _mouth(self) -> tuple[Tensor, Tensor]:
         index = self.sets["mouth"]
-        basis = self.expression_basis.unflatten(0, (-1, 3))[index].flatten(0, 1)
+        basis = self._rows(self.expression_basis, index)
         shape = self.mean[index]
         return basis, (shape - shape.mean(0)).flatten()
 
-    def _ring(self, vertices: Iterable[int]) -> list[int]:
-        """`vertices` and all that share a triangle with one of them."""
-        inside = torch.isin(self.triangles, torch.tensor(list(vertices), device=self.triangles.device)).any(1)
-        return sorted({*vertices, *self.triangles[inside].flatten().tolist()})
+    @staticmethod
+    def _rows(basis: Tensor, vertices: Tensor) -> Tensor:
+        """The rows (k*3, d) of a basis (V*3, d) that move some vertices (k,)."""
+        return basis.unflatten(0, (-1, 3))[vertices].flatten(0, 1)
+
+
+def _mediapipe_sets(triangles: Tensor) -> dict[str, Tensor]:
+    lips = sorted({*topology.OUTER_LIPS, *topology.INNER_LIPS})
+    named: dict[str, Iterable] = {
+        "mouth": _ring(triangles, _ring(triangles, lips)),
+        "lips": lips,
+        "inner_lips": topology.INNER_LIPS,
+        "left_eye": topology.LEFT_EYE,
+        "right_eye": topology.RIGHT_EYE,
+        "brows": (*topology.RIGHT_BROW, *topology.LEFT_BROW),
+        "contour": topology.CONTOUR,
+        "stable": topology.STABLE,
+        "landmarks68": topology.LANDMARKS68,
+    }
+    return {name: torch.tensor(list(ids), device=triangles.device) for name, ids in named.items()}
+
+
+def _ring(triangles: Tensor, vertices: Iterable[int]) -> list[int]:
+    """`vertices` and all that share a triangle with one of them."""
+    inside = torch.isin(triangles, torch.tensor(list(vertices), device=triangles.device)).any(1)
+    return sorted({*vertices, *triangles[inside].flatten().tolist()})
 
 
 def pose(vertices: Tensor, angles: Tensor, translation: Tensor) -> Tensor:

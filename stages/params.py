@@ -176,6 +176,8 @@ class Split(Section):
 
 
 class FaceModelParams(Section):
+    kind: Literal["mediapipe_pca", "bfm", "ict"]
+    path: str
     identity_dim: Count
     expression_dim: Count
     frames_per_clip: Count
@@ -186,6 +188,8 @@ class Fit(Section):
     identity_weight: NonNegative
     expression_weight: NonNegative
     smoothing: NonNegative
+    pose_smoothing: NonNegative
+    neck: NonNegative
     max_error: Positive
 
 

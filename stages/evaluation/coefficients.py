@@ -1,9 +1,10 @@
 """Coefficients of one video as a file: MATLAB in the published layout (Deep3DFaceRecon's), or Parquet.
 
 ``.mat``: `coeff` (n, 257) = identity 0:80, expression 80:144, texture 144:224 (zero), angles 224:227 (rad), lighting
-227:254 (zero), translation 254:257 (px, px, logarithm of px per model unit); `transform_params` (n, 5) = width and
-height of the video (px), then the crop (1, 0, 0); and, in files of ours, `face_model`: the digest of the face model
-that the numbers belong to, with its dimensions. ``.parquet``: one row a frame, the same things under their names.
+227:254 (zero), translation 254:257; `transform_params` (n, 5): pose and place in the published convention, see
+published_pose.py. Identity and expression belong to the face model that was fitted: with the Basel Face Model they are
+what DreamTalk, StyleTalk and PIRenderer call so. Files of ours have more: `face_model`, the digest of that model,
+`dimensions`, and `angles` and `translation` in our convention. ``.parquet``: one row a frame, in our convention.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from scipy.io.matlab import MatReadError
 
 from stages.evaluation.inputs import InputError, check_input
 from stages.evaluation.motion import Pose
+from stages.evaluation.published_pose import from_published, to_published
 from stages.files import atomic_path
 
 SUFFIXES = (".mat", ".parquet")
-PUBLISHED_TURN = np.float32([1, -1, -1])  # pitch, yaw, roll there, against ours; correlations of 0.85 to 0.99 on clips
 IDENTITY, EXPRESSION, ANGLES, TRANSLATION, WIDTH = slice(0, 80), slice(80, 144), slice(224, 227), slice(254, 257), 257
 CROP = (1.0, 0.0, 0.0)  # scale and shift of the frame: coefficients are fitted in the frame itself
 
@@ -81,10 +82,12 @@ def _write_mat(c: Coefficients, path: Path) -> None:
     coeff = np.zeros((frames, WIDTH), np.float32)
     coeff[:, : len(c.identity)] = c.identity
     coeff[:, 80 : 80 + dims] = c.expression
-    coeff[:, ANGLES], coeff[:, TRANSLATION] = c.pose.angles, c.pose.translation
+    coeff[:, ANGLES], coeff[:, TRANSLATION], transform = to_published(c.pose, c.size)
     content = {
         "coeff": coeff,
-        "transform_params": np.tile(np.float32([*c.size, *CROP]), (frames, 1)),
+        "transform_params": transform,
+        "angles": c.pose.angles.astype(np.float32),
+        "translation": c.pose.translation.astype(np.float32),
         "fit_rmse_px": c.rmse.astype(np.float32)[:, None],
         "face_model": c.face_model,
         "dimensions": np.int32([[len(c.identity), dims]]),
@@ -103,12 +106,18 @@ def _read_mat(path: Path) -> Coefficients:
     if not np.isfinite(coeff).all():
         raise InputError(f"{path}: coeff has values that are not finite")
     params = np.asarray(content["transform_params"], np.float32)
+    if params.shape != (len(coeff), 5) or not np.isfinite(params).all() or (params[:, 2] <= 0).any():
+        raise InputError(f"{path}: transform_params must be ({len(coeff)}, 5), finite, with positive scales")
     ours = "face_model" in content
     identity_dim, dims = content["dimensions"].ravel().tolist() if ours else (80, 64)
+    if ours:
+        pose = Pose(*(np.asarray(content[name], np.float32) for name in ("angles", "translation")))
+    else:
+        pose = from_published(coeff[:, ANGLES], coeff[:, TRANSLATION], params)
     return Coefficients(
         identity=coeff[:, :identity_dim].mean(0),
         expression=coeff[:, 80 : 80 + dims],
-        pose=Pose(coeff[:, ANGLES], coeff[:, TRANSLATION]),
+        pose=pose,
         rmse=np.asarray(content["fit_rmse_px"], np.float32).ravel() if ours else np.zeros(len(coeff), np.float32),
         size=(int(params[0, 0]), int(params[0, 1])),
         face_model=str(content["face_model"].item()) if ours else None,

@@ -124,7 +124,7 @@ def _surrounding(box: np.ndarray, picture: np.ndarray) -> tuple[int, int, int, i
 
 def fitted(landmarks: np.ndarray, model: FaceModel, settings: Fit) -> Portrait:
     """The face model fitted to the landmarks (468, 3) px of one picture."""
-    from stages.features.fit import fit_landmarks
+    from stages.features.landmark_fit import fit_landmarks
 
     found = fit_landmarks(model, landmarks[None], settings)
     first = (found[name][0] for name in ("expression", "angles", "translation"))

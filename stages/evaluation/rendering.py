@@ -14,6 +14,7 @@ import torch
 
 from dreamtalk_models.face_model import rotation_matrix
 from dreamtalk_models.renderers.mesh_warp import MeshWarper
+from stages.evaluation.inputs import InputError
 
 if TYPE_CHECKING:
     from dreamtalk_models.face_model import FaceModel
@@ -31,7 +32,15 @@ def landmark_targets(model: FaceModel, portrait: Portrait, motion: Motion) -> np
 
     The face model's projection of the motion, plus what of this very face the model cannot say: the difference
     between the portrait's own landmarks and their fit, turned and scaled with the head.
+
+    Raises:
+        InputError: the face model's vertices are not MediaPipe's, as those of published models are not.
     """
+    if not model.is_mediapipe:
+        raise InputError(
+            "the mesh warp needs a face model whose vertices are MediaPipe's (face_model.kind: mediapipe_pca); "
+            "with another one, use the renderer pirenderer"
+        )
     identity, expression, angles, translation = map(
         _tensor, (portrait.identity, motion.expression, motion.pose.angles, motion.pose.translation)
     )

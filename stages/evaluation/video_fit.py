@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from dreamtalk_models.face_model import FaceModel
 from stages.corpus import decode
+from stages.corpus.clip import RIVAL, interpolated
 from stages.corpus.encode import write_mp4
-from stages.corpus.faces import FaceMesh
+from stages.corpus.faces import FaceDetector, FaceMesh, edge
 from stages.evaluation.coefficients import Coefficients
 from stages.evaluation.inputs import InputError, check_input
 from stages.evaluation.motion import Pose
 from stages.evaluation.portrait import MESH_POINTS
-from stages.features.fit import fit_landmarks
+from stages.features.landmark_fit import fit_landmarks
+from stages.features.overlay import with_mesh
 from stages.files import atomic_path
 from stages.params import Params
 
-LINE_BITS = 4  # fractional bits of drawn coordinates
+DEFAULT_FPS = 25.0  # of a video that does not say how many it has
+LOOK_EVERY = 25  # frames; how often the picture is searched for a second face
 
 
-def fit_video(path: Path, model: FaceModel, settings: Params, digest: str) -> Coefficients:
-    """Coefficients of all frames of a video, at the corpus' frame rate.
+def fit_video(path: Path, model: FaceModel, settings: Params, fps: float) -> Coefficients:
+    """Coefficients of all frames of a video.
+
+    Args:
+        fps: frames a second that are looked at, whatever the video has; see :func:`stages.corpus.decode.frames`.
 
     Raises:
         InputError: not a video that can be read, or too few of its frames show a face.
     """
-    landmarks, size = video_landmarks(path, settings)
+    landmarks, size = video_landmarks(path, fps, settings.crop.min_detection_rate)
     found = fit_landmarks(model, landmarks, settings.fit)
     pose = Pose(found["angles"], found["translation"])
-    return Coefficients(found["identity"], found["expression"], pose, found["fit_rmse_px"], size, digest)
+    return Coefficients(found["identity"], found["expression"], pose, found["fit_rmse_px"], size, model.digest)
 
 
-def video_landmarks(path: Path, settings: Params) -> tuple[np.ndarray, tuple[int, int]]:
+def frame_rate(path: Path) -> float:
+    """Frames a second that a video says it has.
+
+    Raises:
+        InputError: not a video that can be read.
+    """
+    check_input(path)
+    try:
+        return decode.probe(path).fps or DEFAULT_FPS
+    except decode.MediaError as error:
+        raise InputError(f"{path} {error}") from error
+
+
+def video_landmarks(path: Path, fps: float, min_detection_rate: float) -> tuple[np.ndarray, tuple[int, int]]:
     """Landmarks (n, 468, 3) px of a video with one face, frames without a face interpolated; its (width, height).
 
     Raises:
@@ -43,33 +62,42 @@ def video_landmarks(path: Path, settings: Params) -> tuple[np.ndarray, tuple[int
     """
     check_input(path)
     found: list[np.ndarray | None] = []
+    looks: list[bool] = []
     try:
-        with FaceMesh() as mesh:
-            for frame in decode.frames(path, settings.crop.fps):
+        with FaceMesh() as mesh, FaceDetector() as detector:
+            for frame in decode.frames(path, fps):
+                if len(found) % LOOK_EVERY == 0:
+                    looks.append(_has_rival(detector.boxes(frame)))
                 points = mesh.landmarks(frame)
                 found.append(None if points is None else points[:MESH_POINTS])
         height, width = frame.shape[:2]
     except decode.MediaError as error:
         raise InputError(f"{path} {error}") from error
-    seen = [i for i, points in enumerate(found) if points is not None]
-    if len(seen) < settings.crop.min_detection_rate * len(found) or not seen:
+    seen = [points for points in found if points is not None]
+    if len(seen) < min_detection_rate * len(found) or not seen:
         raise InputError(f"{path}: a face is seen in {len(seen)} of {len(found)} frames only; give a video of one face")
-    track = np.stack([found[i] for i in seen]).reshape(len(seen), -1)
-    filled = np.stack([np.interp(range(len(found)), seen, column) for column in track.T], axis=1)
-    return filled.reshape(len(found), MESH_POINTS, 3).astype(np.float32), (width, height)
+    if 2 * sum(looks) > len(looks):
+        raise InputError(f"{path}: two faces, the second nearly as large as the first; cut the picture to one of them")
+    found[0], found[-1] = (
+        found[0] if found[0] is not None else seen[0],
+        found[-1] if found[-1] is not None else seen[-1],
+    )
+    return interpolated(found), (width, height)
 
 
-def write_overlay(video: Path, found: Coefficients, model: FaceModel, settings: Params, out: Path) -> None:
-    """The video with the fitted mesh drawn on it, as out (*.mp4), without sound."""
+def _has_rival(boxes: np.ndarray) -> bool:
+    """Whether a second face is so large that it is left open who is meant; boxes (faces, 4), the largest first."""
+    return len(boxes) > 1 and float(edge(boxes[1:2])[0]) >= RIVAL * float(edge(boxes[:1])[0])
+
+
+def write_overlay(video: Path, found: Coefficients, model: FaceModel, fps: float, out: Path) -> None:
+    """The video with the fitted mesh drawn on it, as out (*.mp4), without sound; `fps` as it was fitted with."""
     parts = (found.identity, found.expression, found.pose.angles, found.pose.translation)
-    mesh = model.project(*(torch.from_numpy(np.array(part, np.float32)) for part in parts))[..., :2]
-    lines = (mesh[:, model.triangles].numpy() * 2**LINE_BITS).round().astype(np.int32)
-    frames = decode.frames(video, settings.crop.fps)
+    parts = [torch.from_numpy(np.array(part, np.float32)) for part in parts]
+    meshes = (model.project(parts[0], *(part[i] for part in parts[1:])).numpy() for i in range(len(found.expression)))
+    triangles = model.triangles.numpy()
+    pictures = zip(decode.frames(video, fps), meshes, strict=False)
     with atomic_path(out) as tmp:
-        write_mp4(tmp, map(_with_mesh, frames, lines), settings.crop.fps)
-
-
-def _with_mesh(frame: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    height, width = (side // 2 * 2 for side in frame.shape[:2])
-    drawn = frame[:height, :width].copy()
-    return cv2.polylines(drawn, list(triangles), True, (0, 255, 0), 1, cv2.LINE_AA, LINE_BITS)
+        write_mp4(
+            tmp, (with_mesh(frame, mesh, triangles) for frame, mesh in pictures), Fraction(fps).limit_denominator(1001)
+        )

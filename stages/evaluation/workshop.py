@@ -21,7 +21,6 @@ from stages.evaluation.inputs import InputError
 from stages.evaluation.motion import Pose
 from stages.evaluation.talking_head import device
 from stages.evaluation.video_fit import fit_video
-from stages.files import sha256
 from stages.params import Params
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -48,11 +47,6 @@ class Workshop:
     @cached_property
     def face_model(self) -> FaceModel:
         return FaceModel.load(self._face_model_path)
-
-    @cached_property
-    def face_model_digest(self) -> str:
-        """Tells which face model coefficients belong to."""
-        return sha256(self._face_model_path)
 
     @cached_property
     def denoiser(self) -> Denoiser:
@@ -82,7 +76,7 @@ class Workshop:
 
     def fit(self, video: Path) -> Coefficients:
         """See :func:`stages.evaluation.video_fit.fit_video`."""
-        return fit_video(video, self.face_model, self.settings, self.face_model_digest)
+        return fit_video(video, self.face_model, self.settings, self.settings.crop.fps)
 
     def coefficients(self, source: str, what: str) -> Coefficients:
         """Coefficients of a video, of a file of coefficients, or of a clip of the corpus.
@@ -101,13 +95,13 @@ class Workshop:
             raise InputError(f"{what} {source!r} is neither a file nor a clip_id of data/motion") from error
         pose = Pose(clip["angles"], clip["translation"])
         size = (self.settings.crop.size, self.settings.crop.size)
-        rmse, digest = clip["fit_rmse_px"], self.face_model_digest
+        rmse, digest = clip["fit_rmse_px"], self.face_model.digest
         return Coefficients(clip["identity"], clip["expression"], pose, rmse, size, digest)
 
     def style(self, source: str) -> np.ndarray:
         """Reference expression (S, D) from `source`; see :meth:`coefficients`."""
         found = self.coefficients(source, "style")
-        if found.face_model != self.face_model_digest:
+        if found.face_model != self.face_model.digest:
             raise InputError(
                 f"{source} belongs to another face model than models/face_model: "
                 "give the video itself, or fit it anew with `dreamtalk fit`"
@@ -115,8 +109,9 @@ class Workshop:
         return found.expression
 
     def pose(self, source: str) -> Pose:
-        """Head movement from `source`; of files of the published kind only the head's turning is taken."""
+        """Head movement from `source`; of files of the published kind only the head's turning is taken, since the place
+        of each frame was found by itself there, and shakes."""
         found = self.coefficients(source, "pose")
         if found.face_model is None:
-            return Pose(found.pose.angles * files.PUBLISHED_TURN, np.zeros_like(found.pose.translation))
+            return Pose(found.pose.angles, np.zeros_like(found.pose.translation))
         return found.pose

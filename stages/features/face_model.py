@@ -1,7 +1,8 @@
-"""Stage `face_model`: the 3D morphable model, learned from the training split's own meshes.
+"""Stage `face_model`: the 3D morphable model, learned from the training split's own meshes or read from a file.
 
-What differs between speakers becomes the identity basis, what differs between frames of one speaker the expression
-basis; both by principal component analysis of meshes brought into one pose by the vertices that the skull carries.
+Learned: what differs between speakers becomes the identity basis, what differs between frames of one speaker the
+expression basis; both by principal component analysis of meshes brought into one pose by the vertices that the skull
+carries.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from dreamtalk_models import face_topology as topology
@@ -24,6 +27,7 @@ from dreamtalk_models.face_model import FaceModel, lower_face
 from dreamtalk_models.fitting import procrustes, unpose
 from stages import params, tables, tracking
 from stages.columns import Columns
+from stages.features import face_files
 from stages.files import atomic_path, fresh_dir
 
 __all__ = ["Meshes", "explained_variance", "learn", "lower_face", "sample_meshes"]
@@ -38,6 +42,7 @@ PUBLISHED_STD = 0.19
 ALIGNMENTS = 3
 TINY = 1e-6
 FOREHEAD, CHIN = 10, 152
+LOPSIDED = 0.1  # of the distance between the eyes
 MODES_SHOWN = 8
 
 
@@ -78,13 +83,17 @@ def learn(meshes: Meshes, settings: params.FaceModelParams, triangles: list[tupl
 
     Each speaker's neutral shape is the mean over the speaker's neutral clips, or over all where there are none.
     Expression modes are taken about that shape, not about the mean expression: zero coefficients are a neutral face.
-    Their coefficients' standard deviations are the square roots of the modes', brought to the published median: half
-    way between unit variance, which would make the weakest modes as loud as the jaw, and unit modes, which would put
-    the jaw far above the diffusion's unit noise.
+    All that moved counts a second time as in a mirror, so that every mode of expression is symmetric or the contrary of
+    its mirror image, whichever side of the corpus' faces moved more. The coefficients' standard deviations are the
+    square roots of the modes', brought to the published median: half way between unit variance, which would make the
+    weakest modes as loud as the jaw, and unit modes, which would put the jaw far above the diffusion's unit noise.
     """
     weights = vertex_weights(settings.detail_weight)
     neutral, deviation = align(meshes)
     mean = neutral.mean(0)
+    mirror = mirror_image(mean)
+    if mirror is not None:
+        deviation = torch.cat([deviation, mirrored(deviation, mirror)])
     identity = principal_components(neutral - mean, weights, settings.identity_dim, count=len(neutral) - 1)
     identity_std = coefficients(neutral - mean, identity, weights).square().mean(0).sqrt()
     expression = principal_components(deviation, weights, settings.expression_dim, count=len(deviation))
@@ -99,6 +108,20 @@ def learn(meshes: Meshes, settings: params.FaceModelParams, triangles: list[tupl
         vertex_weights=weights.float(),
         triangles=torch.tensor(triangles),
     )
+
+
+def mirror_image(shape: Tensor) -> np.ndarray | None:
+    """(V,) index of each vertex' mirror image in an upright shape (V, 3): the assignment that brings the reflected
+    shape nearest to the shape. None if they are further apart than two sides of a face are: LOPSIDED on average."""
+    points = shape.numpy()
+    apart = cdist(points * (-1, 1, 1), points)
+    here, there = linear_sum_assignment(apart**2)
+    return there if apart[here, there].mean() < LOPSIDED else None
+
+
+def mirrored(shapes: Tensor, mirror: np.ndarray) -> Tensor:
+    """Shapes or displacements (m, V, 3) as in a mirror before the face."""
+    return shapes[:, mirror] * shapes.new_tensor([-1.0, 1.0, 1.0])
 
 
 def align(meshes: Meshes) -> tuple[Tensor, Tensor]:
@@ -226,26 +249,39 @@ def draw_mesh(axes: Axes, points: np.ndarray, triangles: np.ndarray, colour: str
 def run(
     landmarks: Path, split: Path, out: Path, settings: params.FaceModelParams
 ) -> tuple[FaceModel, dict[str, float]]:
-    """Learn from the clips of split train and write out/face_model.npz.
+    """Learn from the clips of split train, or read the model that `settings` names; write out/face_model.npz.
 
     Returns:
-        The model, and its figures: training meshes, speakers, and the share of expression variance explained in
-        training speakers and in those held out.
+        The model, and its figures: coefficients of the lower face; of a learned model also training meshes, speakers,
+        and the share of expression variance explained in training speakers and in those held out.
+
+    Raises:
+        ValueError: no training clips, or the named file is not that model.
     """
+    model, numbers = _learned(landmarks, split, settings) if settings.kind == "mediapipe_pca" else _given(settings)
+    with atomic_path(fresh_dir(out) / "face_model.npz") as tmp:
+        model.save(tmp)
+    return model, {"lower_face": len(lower_face(model)), **numbers}
+
+
+def _learned(landmarks: Path, split: Path, settings: params.FaceModelParams) -> tuple[FaceModel, dict[str, float]]:
     from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
 
     table, columns = tables.read(split), Columns(landmarks)
     train = sample_meshes(columns, table[table["split"] == "train"], settings.frames_per_clip)
     model = learn(train, settings, topology.triangles(FACEMESH_TESSELATION))
-    figures = {"meshes": len(train.points), "speakers": len(set(train.speaker)), "lower_face": len(lower_face(model))}
-    figures |= {f"explained/train/{place}": share for place, share in explained_variance(model, train).items()}
+    numbers = {"meshes": len(train.points), "speakers": len(set(train.speaker))}
+    numbers |= {f"explained/train/{place}": share for place, share in explained_variance(model, train).items()}
     held_out = table[table["split"].isin(["val", "test"])]
     if not held_out.empty:
         unseen = sample_meshes(columns, held_out, settings.frames_per_clip)
-        figures |= {f"explained/held_out/{place}": share for place, share in explained_variance(model, unseen).items()}
-    with atomic_path(fresh_dir(out) / "face_model.npz") as tmp:
-        model.save(tmp)
-    return model, figures
+        numbers |= {f"explained/held_out/{place}": share for place, share in explained_variance(model, unseen).items()}
+    return model, numbers
+
+
+def _given(settings: params.FaceModelParams) -> tuple[FaceModel, dict[str, float]]:
+    model = face_files.load(settings)
+    return model, {"vertices": len(model.mean), "observed": len(model.observed)}
 
 
 def main() -> int:

@@ -12,100 +12,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
-from matplotlib.figure import Figure
 
 from dreamtalk_models import face_topology as topology
 from dreamtalk_models import fitting
 from dreamtalk_models.face_model import FaceModel
 from stages import columns, params, shards, tables, tracking
 from stages.corpus.media import Clips
-from stages.features.face_model import draw_mesh
+from stages.features import overlay
+from stages.features.fit_quality import MOTION, identity_ratio, quality, summary
+from stages.features.landmark_fit import fit_landmarks
 from stages.files import fresh_dir, sha256
 
 LANDMARKS = Path("data/landmarks")
 CLIPS = Path("data/clips")
 MODEL = Path("models/face_model/face_model.npz")
 OUT = Path("data/motion")
-
-FULL_FRAME = (1.0, 0.0, 0.0)
-"""Crop parameters (scale, x, y in px) of landmarks that are measured in the cropped picture itself."""
-
-MOTION = pa.schema(
-    [
-        ("clip_id", pa.string()),
-        ("frames", pa.int64()),
-        ("fit_rmse_px", pa.float64()),  # mean over frames
-        ("fit_rmse_max_px", pa.float64()),  # of the worst frame
-        ("jitter_px", pa.float64()),  # of the fitted mesh, mean length of the second difference in time
-        ("landmark_jitter_px", pa.float64()),  # the same of the landmarks
-        ("failed_frames", pa.int64()),  # whose error is more than fit.max_error of the distance between the eyes
-    ]
-)
-
-
-def fit_landmarks(model: FaceModel, landmarks: np.ndarray, settings: params.Fit) -> dict[str, np.ndarray]:
-    """Fit one clip, or one picture (n = 1).
-
-    Args:
-        model: the face model.
-        landmarks: (n, 478, 3), or (n, 468, 3) without irises: px, z in the same scale.
-        settings: section `fit` of the parameters.
-
-    Returns:
-        expression (n, D), identity (I,), angles (n, 3) radians, translation (n, 3) (px, px, logarithm of the scale in
-        px per model unit), crop (n, 3) and fit_rmse_px (n,), all float32.
-
-    Raises:
-        ValueError: no frames, another number of landmarks, or values that are not finite.
-    """
-    if landmarks.ndim != 3 or not len(landmarks) or landmarks.shape[1] < topology.VERTICES or landmarks.shape[2] != 3:
-        raise ValueError(f"landmarks have shape {landmarks.shape}, expected (n, 478, 3) with n of at least 1")
-    if not np.isfinite(landmarks).all():
-        raise ValueError("landmarks have values that are not finite; fill frames without a face first")
-    mesh = torch.from_numpy(np.ascontiguousarray(landmarks[:, : topology.VERTICES], dtype=np.float32))
-    fit = fitting.fit(
-        model,
-        mesh,
-        identity_weight=settings.identity_weight,
-        expression_weight=settings.expression_weight,
-        smoothing=settings.smoothing,
-    )
-    return {
-        "expression": fit.expression.numpy(),
-        "identity": fit.identity.numpy(),
-        "angles": fit.angles.numpy(),
-        "translation": fit.translation.numpy(),
-        "crop": np.tile(np.float32(FULL_FRAME), (len(mesh), 1)),
-        "fit_rmse_px": fit.rmse.numpy(),
-    }
-
-
-def mesh_px(model: FaceModel, motion: dict[str, np.ndarray]) -> np.ndarray:
-    """The fitted mesh in the picture, (n, V, 3) px, of what :func:`fit_landmarks` returns."""
-    names = ("identity", "expression", "angles", "translation")
-    return model.project(*(torch.from_numpy(np.array(motion[name])) for name in names)).numpy()
-
-
-def quality(
-    model: FaceModel, landmarks: np.ndarray, motion: dict[str, np.ndarray], max_error: float
-) -> dict[str, float]:
-    """A row of motion.parquet, but for the clip's name; see MOTION."""
-    error, scale = motion["fit_rmse_px"], np.exp(motion["translation"][:, 2])
-    return {
-        "frames": len(error),
-        "fit_rmse_px": float(error.mean()),
-        "fit_rmse_max_px": float(error.max()),
-        "jitter_px": jitter(mesh_px(model, motion)),
-        "landmark_jitter_px": jitter(landmarks[:, : topology.VERTICES]),
-        "failed_frames": int((error > max_error * scale).sum()),
-    }
-
-
-def jitter(points: np.ndarray) -> float:
-    """Mean length, in the picture plane, of the second difference in time of points (n, V, 2 or more); 0 if n < 3."""
-    if len(points) < 3:
-        return 0.0
-    return float(np.linalg.norm(np.diff(points[..., :2], 2, axis=0), axis=-1).mean())
+MOST_PAIRED = 2000  # clips
 
 
 @lru_cache(maxsize=1)
@@ -122,12 +44,14 @@ def fit_shard(folder: Path, landmarks: Path, clip_ids: list[str], model_path: Pa
         points = source[clip_id]["landmarks"].reshape(-1, topology.VERTICES + topology.IRISES, 3)
         motion = fit_landmarks(model, points, fit)
         rows.append({columns.KEY: clip_id, **motion})
-        table.append({columns.KEY: clip_id, **quality(model, points, motion, fit.max_error)})
+        table.append({columns.KEY: clip_id, **quality(model, points, motion, fit)})
     columns.write_shard(folder / "shard.arrow", rows)
     tables.write(pd.DataFrame(table), MOTION, folder / "motion.parquet")
 
 
-def run(landmarks: Path, model_path: Path, out: Path, settings: params.Fit) -> pd.DataFrame:
+def run(
+    landmarks: Path, model_path: Path, out: Path, settings: params.Fit, executor: str = shards.PROCESSES
+) -> pd.DataFrame:
     """Fit all clips, a shard of motion beside each shard of landmarks; return motion.parquet.
 
     Raises:
@@ -142,7 +66,7 @@ def run(landmarks: Path, model_path: Path, out: Path, settings: params.Fit) -> p
     code = shards.code_version(Path(__file__).parent, Path(fitting.__file__).parent)
     jobs = [(landmarks, _clip_ids(path), model_path, dump) for path in paths]
     keys = [shards.shard_key(code, dump, sha256(model_path), sha256(path)) for path in paths]
-    folders = shards.run_shards(fit_shard, jobs, keys, "fit")
+    folders = shards.run_shards(fit_shard, jobs, keys, "fit", executor=executor)
     fresh_dir(out)
     for path, folder in zip(paths, folders, strict=True):
         shutil.copyfile(folder / "shard.arrow", out / path.name)
@@ -155,49 +79,27 @@ def _clip_ids(path: Path) -> list[str]:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()[columns.KEY].to_pylist()
 
 
-def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Numbers over all clips, frames weighing alike."""
-    frames = table["frames"].to_numpy(float)
-    mean = {
-        name: np.average(table[name], weights=frames) for name in ("fit_rmse_px", "jitter_px", "landmark_jitter_px")
-    }
-    failed = table["failed_frames"].sum()
-    return {
-        "clips": len(table),
-        "frames": frames.sum(),
-        "failed_frames": failed,
-        "failed_share": failed / frames.sum(),
-        **mean,
-    }
-
-
-def overlay(model: FaceModel, clips: Clips, motion: columns.Columns, table: pd.DataFrame) -> Figure:
-    """The fitted mesh over the picture, in the worst frame of the best, the median and the worst clip."""
-    ordered = table.sort_values(["fit_rmse_px", "clip_id"], ignore_index=True)
-    chosen = dict(zip(("best", "median", "worst"), ordered.iloc[[0, len(ordered) // 2, -1]]["clip_id"], strict=True))
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4.4))
-    for axis, (name, clip_id) in zip(axes, chosen.items(), strict=True):
-        fitted = motion[clip_id]
-        frame = int(fitted["fit_rmse_px"].argmax())
-        axis.imshow(clips.frames(clip_id, [frame])[0])
-        draw_mesh(axis, mesh_px(model, fitted)[frame], model.triangles.numpy(), "lime")
-        title = f"{name}: {fitted['fit_rmse_px'][frame]:.2f} px\n{clip_id} #{frame}"
-        axis.set(xticks=[], yticks=[])
-        axis.set_title(title, fontsize=8)
-    figure.tight_layout()
-    return figure
+def _identity(motion: columns.Columns, speaker: pd.Series) -> dict[str, float]:
+    """How near the identities of one speaker's clips are to each other, against two speakers', over MOST_PAIRED clips
+    at most; nothing where nobody, or one person alone, has two clips."""
+    ids = sorted(motion)[:: -(-len(motion) // MOST_PAIRED)]
+    ratio = identity_ratio(np.stack([motion[clip_id]["identity"] for clip_id in ids]), speaker.loc[ids].to_numpy())
+    return {"identity_ratio": ratio} if np.isfinite(ratio) else {}
 
 
 def main() -> int:
     try:
         settings = params.load()
         with tracking.stage_run("fit", settings, ["fit"], metrics=Path("metrics/fit.json")) as stage:
-            table = run(LANDMARKS, MODEL, OUT, settings.fit)
-            stage.summary(summary(table))
+            table = run(LANDMARKS, MODEL, OUT, settings.fit, settings.executor)
+            model, clips, motion = FaceModel.load(MODEL), Clips(CLIPS), columns.Columns(OUT)
+            stage.summary(summary(table) | _identity(motion, clips.table["speaker"]))
             stage.table("motion", table)
-            figure = overlay(FaceModel.load(MODEL), Clips(CLIPS), columns.Columns(OUT), table)
+            figure = overlay.figure(model, clips, motion, table)
             stage.figure("overlay", figure)
             plt.close(figure)
+            for path in overlay.videos(model, clips, motion, table, OUT):
+                stage.artifact(path, "overlays")
     except (params.ParamsError, FileNotFoundError, ValueError) as error:
         print(f"fit: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def test_file_round_trip_is_exact_and_equal_models_give_equal_bytes(face_model: 
     face_model.save(tmp_path / "a.npz")
     FaceModel.load(tmp_path / "a.npz").save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert hashlib.sha256((tmp_path / "a.npz").read_bytes()).hexdigest() == face_model.digest
 
 
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from stages.corpus import decode
 from stages.corpus.encode import write_mp4, write_wav
 from stages.evaluation import coefficients
 from tests.stages.evaluation import talking
+from tests.stages.features import published_models
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,43 @@ def test_fit_writes_the_published_layout(here: Path, tmp_path: Path) -> None:
     assert found.rmse.max() < 2
     green = decode.read_video(overlay, 25)[0].astype(int)
     assert (green[..., 1] - green[..., 0]).max() > 80
+
+
+def test_fit_with_a_model_that_is_given_and_at_the_videos_own_rate(tmp_path: Path, monkeypatch, root: Path) -> None:
+    shutil.copy(root / "params.yaml", tmp_path)  # and nothing that was trained
+    monkeypatch.chdir(tmp_path)
+    picture, _ = talking.face()
+    write_mp4(tmp_path / "a name & more.mp4", [picture] * 12, 30)
+    model = published_models.write_bfm(tmp_path / "bfm")
+    given = ("fit", tmp_path / "a name & more.mp4", "-o", tmp_path / "out.mat", "--model", model)
+    for options, frames in (((), 10), (("--own-rate", "--overlay", tmp_path / "mesh.mp4"), 12)):
+        result = dreamtalk(*given, *options)
+        assert result.exit_code == 0, (result.stderr, result.exception)
+        found = coefficients.read(tmp_path / "out.mat")
+        assert (found.expression.shape, found.identity.shape) == ((frames, 64), (80,))
+    assert len(decode.read_video(tmp_path / "mesh.mp4", 30)) == 12
+    says(dreamtalk(*given[:-1], tmp_path / "absent.npz"), "absent.npz", "no such file")
+    says(dreamtalk(*given[:-1], tmp_path / "params.yaml"), "params.yaml", "no face model")
+
+
+def test_videos_that_cannot_be_fitted(here: Path, tmp_path: Path) -> None:
+    picture, _ = talking.face()
+    write_mp4(tmp_path / "two.mp4", [np.concatenate([picture, picture], axis=1)] * 4, 25)
+    write_mp4(tmp_path / "nobody.mp4", [np.full_like(picture, 90)] * 4, 25)
+    write_mp4(tmp_path / "seldom.mp4", [picture] * 2 + [np.full_like(picture, 90)] * 8, 25)
+    (tmp_path / "empty.mp4").touch()
+    write_wav(tmp_path / "sound.wav", talking.voice(0.2), talking.RATE)
+    for name, *words in (
+        ("two.mp4", "two faces"),
+        ("nobody.mp4", "0 of 4 frames"),
+        ("seldom.mp4", "of 10 frames only"),
+        ("empty.mp4", "is empty"),
+        ("sound.wav", "no video"),
+        ("absent.mp4", "no such file"),
+    ):
+        says(dreamtalk("fit", tmp_path / name, "-o", tmp_path / "out.mat"), name, *words)
+    says(dreamtalk("fit", tmp_path / "two.mp4", "-o", tmp_path / "out.txt"), "out.txt", ".mat or .parquet")
+    assert not (tmp_path / "out.mat").exists()
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P"])

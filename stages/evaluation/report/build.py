@@ -53,6 +53,7 @@ def build(results: Results, params: Params, out: Path, commit: str) -> Report:
     ]
     content: dict[str, Any] = {
         "corpus": attempt(sections.corpus_section, job),
+        "fit": attempt(sections.fit_section, job),
         "gallery": attempt(sections.gallery_section, job),
         "lip_expert": attempt(sections.lip_expert_section, job),
         "styles": attempt(style_sections.style_section, job),

@@ -50,6 +50,11 @@ class Results:
         return Columns(self.root / "data/motion")
 
     @cached_property
+    def fits(self) -> pd.DataFrame:
+        """How good each clip's fit is (data/motion/motion.parquet). Raises FileNotFoundError if there are none."""
+        return tables.read(self.root / "data/motion/motion.parquet")
+
+    @cached_property
     def audio(self) -> Columns:
         """The acoustic features of every clip. Raises FileNotFoundError if there are none."""
         return Columns(self.root / "data/audio")

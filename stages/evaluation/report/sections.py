@@ -9,10 +9,11 @@ from typing import Any
 
 from stages.corpus import decode
 from stages.corpus.picture.whole import draw
-from stages.evaluation.report import figures, networks, pictures
+from stages.evaluation.report import figures, fits, networks, pictures
 from stages.evaluation.report.choice import spread
 from stages.evaluation.report.job import Job, style_name
 from stages.evaluation.report.results import Absent
+from stages.features import overlay
 from stages.training import data
 
 SIDE_BY_SIDE = {
@@ -31,6 +32,23 @@ def corpus_section(job: Job) -> dict[str, Any]:
     return {
         "picture": draw(results.clips, results.quarantine, split, job.params.crop, job.folder),
         "contracts": results.metrics.get("validate"),
+    }
+
+
+def fit_section(job: Job) -> dict[str, Any]:
+    """How good the fits of the face model are: all clips, and the best, the median and the worst with their meshes."""
+    table, metrics = job.results.fits, job.results.metrics
+    videos = {name: job.results.root / f"data/motion/overlay-{name}.mp4" for name in overlay.CHOSEN}
+    explained = {name: share for name, share in metrics.get("face_model", {}).items() if name.startswith("explained/")}
+    return {
+        "rows": fits.per_clip(table),
+        "explained": fits.explained(explained),
+        "identity_ratio": metrics.get("fit", {}).get("identity_ratio"),
+        "videos": [
+            {"name": name, "clip_id": clip_id, "video": videos[name]}
+            for name, clip_id in overlay.chosen(table).items()
+            if videos[name].is_file()
+        ],
     }
 
 

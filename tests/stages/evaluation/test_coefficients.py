@@ -10,10 +10,13 @@ import pytest
 import scipy.io
 
 from stages import params
+from stages.corpus import decode
+from stages.corpus.faces import FaceMesh
 from stages.evaluation import coefficients
 from stages.evaluation.coefficients import Coefficients
 from stages.evaluation.inputs import InputError
 from stages.evaluation.motion import Pose
+from stages.evaluation.published_pose import PUBLISHED_TURN
 from stages.evaluation.workshop import Workshop
 from tests.stages.evaluation import talking
 
@@ -59,8 +62,37 @@ def test_mat_has_the_published_layout(made: Coefficients, tmp_path: Path) -> Non
     assert content["coeff"].shape == (6, 257)
     assert content["transform_params"].shape == (6, 5)
     np.testing.assert_array_equal(content["coeff"][:, 80 : 80 + talking.DIMS], made.expression)
-    np.testing.assert_array_equal(content["coeff"][:, 224:227], made.pose.angles)
-    np.testing.assert_array_equal(content["coeff"][:, 254:257], made.pose.translation)
+    np.testing.assert_array_equal(content["coeff"][:, 224:227], made.pose.angles * PUBLISHED_TURN)
+    np.testing.assert_array_equal(content["transform_params"][:, :2], np.tile([640, 480], (6, 1)))
+
+
+def test_a_reader_of_the_published_form_finds_our_pose(made: Coefficients, tmp_path: Path) -> None:
+    coefficients.write(made, tmp_path / "a.mat")
+    content = scipy.io.loadmat(tmp_path / "a.mat")
+    scipy.io.savemat(tmp_path / "b.mat", {name: content[name] for name in ("coeff", "transform_params")})
+    found = coefficients.read(tmp_path / "b.mat")
+    assert found.face_model is None
+    assert found.expression.shape == (6, 64)
+    np.testing.assert_allclose(found.pose.angles, made.pose.angles, atol=1e-6)
+    np.testing.assert_allclose(found.pose.translation, made.pose.translation, atol=1e-3)
+
+
+def test_transform_params_that_cannot_be(tmp_path: Path) -> None:
+    for name, transform in (("few", np.ones((2, 5))), ("flat", np.zeros((3, 5)))):
+        scipy.io.savemat(tmp_path / f"{name}.mat", {"coeff": np.zeros((3, 257)), "transform_params": transform})
+        with pytest.raises(InputError, match=f"{name}.mat: transform_params"):
+            coefficients.read(tmp_path / f"{name}.mat")
+
+
+@pytest.mark.parametrize("name", ["talking/KristiNoem", "mead/W009_front_sad_level3_001"])
+def test_published_places_are_where_the_face_is_seen(shared: Path, name: str) -> None:
+    """The published camera, read with our constants, against the landmarks of the same clip."""
+    found = coefficients.read(shared / "realclips" / "coeff" / f"{Path(name).name}.mat")
+    with FaceMesh() as mesh:
+        frame = next(decode.frames(shared / "realclips" / f"{name}.mp4", 25))
+        eyes = mesh.landmarks(frame)[[33, 133, 263, 362], :2].mean(0)
+    assert np.abs(eyes - found.pose.translation[0, :2]).max() < 20  # px of 256; the origin is the nose's bridge
+    assert 50 < np.exp(found.pose.translation[0, 2]) < 80  # px between the eyes
 
 
 def test_more_dimensions_than_the_layout_holds(made: Coefficients, tmp_path: Path) -> None:
@@ -85,5 +117,6 @@ def test_published_files_give_poses_but_no_styles(workshop: Workshop, tmp_path: 
     pose = workshop.pose(str(path))
     assert len(pose) == 9
     assert (pose.translation == 0).all()
+    np.testing.assert_allclose(pose.angles, scipy.io.loadmat(path)["coeff"][:, 224:227] * PUBLISHED_TURN, atol=1e-6)
     with pytest.raises(InputError, match="another face model"):
         workshop.style(str(path))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from stages import params
+from stages.evaluation.inputs import InputError
 from stages.evaluation.motion import Motion, Pose, still
 from stages.evaluation.portrait import Portrait, fitted
 from stages.evaluation.rendering import LOWER_INNER_LIP, UPPER_INNER_LIP, draw, driving, landmark_targets
+from stages.features import face_files
 from tests.stages.evaluation import talking
+from tests.stages.features import published_models
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,13 @@ def test_what_the_model_cannot_say_turns_and_scales_with_the_head(face, portrait
     turned = landmark_targets(model, portrait, moving(portrait, expression, quarter))[0]
     turned = turned[10] - turned[152]
     np.testing.assert_allclose(turned[:2], 2 * np.array([-upright[1], upright[0]]), atol=0.5)
+
+
+def test_another_mesh_than_mediapipes_is_refused(portrait: Portrait, tmp_path: Path, root: Path) -> None:
+    settings = params.load(root / "params.yaml").face_model
+    model = face_files.open_model(published_models.write_bfm(tmp_path), settings)
+    with pytest.raises(InputError, match="mediapipe_pca"):
+        landmark_targets(model, portrait, moving(portrait, np.zeros((2, 64), np.float32)))
 
 
 def test_lips_touch_where_they_would_cross(face, portrait: Portrait) -> None:

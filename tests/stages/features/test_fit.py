@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,12 +13,19 @@ import torch
 from dreamtalk_models import face_topology as topology
 from dreamtalk_models.face_model import FaceModel, lower_face
 from stages import columns, params, tables
+from stages.corpus import decode
 from stages.features import face_model as learning
 from stages.features import fit as fitting
+from stages.features import fit_quality, overlay
+from stages.features.landmark_fit import fit_landmarks, mesh_px
 from tests.synthetic_face import synthetic_clip, synthetic_model
 
-FIT = params.Fit(identity_weight=1e-4, expression_weight=1e-4, smoothing=0.05, max_error=0.1)
-LEARN = params.FaceModelParams(identity_dim=8, expression_dim=6, frames_per_clip=20, detail_weight=1.0)
+FIT = params.Fit(
+    identity_weight=1e-4, expression_weight=1e-4, smoothing=0.05, pose_smoothing=0.05, neck=0.0, max_error=0.1
+)
+LEARN = params.FaceModelParams(
+    kind="mediapipe_pca", path="none", identity_dim=8, expression_dim=6, frames_per_clip=20, detail_weight=1.0
+)
 
 
 def write_corpus(folder: Path, speakers: int, clips: int, frames: int = 40) -> dict[str, np.ndarray]:
@@ -76,6 +82,28 @@ def test_modes_explain_a_held_out_speaker_and_come_in_order(corpus, model: FaceM
     assert model.expression_std.median() == pytest.approx(learning.PUBLISHED_STD, abs=1e-5)
 
 
+def test_expression_modes_are_symmetric_or_the_contrary(corpus, monkeypatch) -> None:
+    """With every landmark paired with another one, as those of a face are."""
+    every = np.arange(topology.VERTICES)
+    swapped = every + 1 - 2 * (every % 2)
+    monkeypatch.setattr(learning, "mirror_image", lambda shape: swapped)
+    model, _ = learning.run(corpus[0] / "landmarks", corpus[0] / "split.parquet", corpus[0] / "symmetric", LEARN)
+    basis = model.expression_basis.unflatten(0, (-1, 3)).permute(2, 0, 1)
+    image = learning.mirrored(basis, swapped)
+    alike = (basis * image).sum((1, 2)) / basis.square().sum((1, 2))
+    torch.testing.assert_close(alike.abs(), torch.ones(6), atol=1e-3, rtol=0)
+
+
+def test_the_mirror_image_of_a_face_is_found() -> None:
+    half = torch.randn(200, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    half[:, 0] = half[:, 0].abs() + 0.1
+    face = torch.cat([half, half * torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)])
+    mirror = learning.mirror_image(face + 1e-4)
+    assert mirror.tolist() == [*range(200, 400), *range(200)]
+    lopsided = torch.randn(200, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    assert learning.mirror_image(lopsided) is None
+
+
 def test_identity_has_no_more_modes_than_speakers_allow(model: FaceModel) -> None:
     used = model.identity_basis.abs().sum(0) > 0
     assert used.tolist() == [True, True] + [False] * 6
@@ -101,7 +129,7 @@ def test_one_speaker_and_few_frames_are_enough(tmp_path: Path) -> None:
     assert found.expression_dim == 64
     assert numbers["speakers"] == 1
     assert 0 < len(lower_face(found)) < 64
-    motion = fitting.fit_landmarks(found, next(iter(landmarks.values())), FIT)
+    motion = fit_landmarks(found, next(iter(landmarks.values())), FIT)
     assert all(np.isfinite(value).all() for value in motion.values())
     assert not motion["identity"].any()
     assert motion["fit_rmse_px"].mean() < 1.0
@@ -139,9 +167,9 @@ def test_stage_fits_every_clip_and_repeats_its_bytes(corpus, tmp_path: Path, mon
 
 def test_fitted_mesh_lies_on_the_landmarks(corpus, model: FaceModel) -> None:
     landmarks = corpus[1]["s0_1"]
-    motion = fitting.fit_landmarks(model, landmarks, FIT)
-    distance = np.linalg.norm(fitting.mesh_px(model, motion) - landmarks[:, : topology.VERTICES], axis=-1)
-    picture = np.linalg.norm((fitting.mesh_px(model, motion) - landmarks[:, : topology.VERTICES])[..., :2], axis=-1)
+    motion = fit_landmarks(model, landmarks, FIT)
+    distance = np.linalg.norm(mesh_px(model, motion) - landmarks[:, : topology.VERTICES], axis=-1)
+    picture = np.linalg.norm((mesh_px(model, motion) - landmarks[:, : topology.VERTICES])[..., :2], axis=-1)
     np.testing.assert_allclose(np.sqrt((picture**2).mean(1)), motion["fit_rmse_px"], rtol=1e-3)
     assert np.isfinite(distance).all()
 
@@ -149,12 +177,12 @@ def test_fitted_mesh_lies_on_the_landmarks(corpus, model: FaceModel) -> None:
 def test_a_wild_frame_counts_as_failed(corpus, model: FaceModel) -> None:
     landmarks = corpus[1]["s0_1"].copy()
     landmarks[7] = np.random.default_rng(0).uniform(0, 256, landmarks[7].shape)
-    row = fitting.quality(model, landmarks, fitting.fit_landmarks(model, landmarks, FIT), FIT.max_error)
+    row = fit_quality.quality(model, landmarks, fit_landmarks(model, landmarks, FIT), FIT)
     assert 1 <= row["failed_frames"] <= 3  # smoothing pulls at the frames beside it
 
 
 def test_a_portrait_is_a_clip_of_one_frame(corpus, model: FaceModel) -> None:
-    motion = fitting.fit_landmarks(model, corpus[1]["s1_0"][:1], FIT)
+    motion = fit_landmarks(model, corpus[1]["s1_0"][:1], FIT)
     assert motion["expression"].shape == (1, 6)
     assert motion["crop"].tolist() == [[1.0, 0.0, 0.0]]
 
@@ -162,7 +190,7 @@ def test_a_portrait_is_a_clip_of_one_frame(corpus, model: FaceModel) -> None:
 @pytest.mark.parametrize("shape", [(0, 478, 3), (5, 68, 3), (5, 478, 2), (478, 3)])
 def test_other_landmarks_are_refused(model: FaceModel, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected"):
-        fitting.fit_landmarks(model, np.zeros(shape, np.float32), FIT)
+        fit_landmarks(model, np.zeros(shape, np.float32), FIT)
 
 
 def test_missing_inputs_are_named(tmp_path: Path) -> None:
@@ -170,42 +198,84 @@ def test_missing_inputs_are_named(tmp_path: Path) -> None:
         fitting.run(tmp_path, tmp_path / "face_model.npz", tmp_path / "out", FIT)
 
 
-def test_jitter_is_the_second_difference() -> None:
-    steady = np.arange(10.0)[:, None, None] * np.ones((1, 4, 2))
-    assert fitting.jitter(steady) == pytest.approx(0)
+def test_a_frame_that_was_filled_in_hardly_counts(corpus, model: FaceModel) -> None:
+    landmarks = corpus[1]["s0_1"].copy()
+    landmarks[10] += np.random.default_rng(0).normal(0, 8, landmarks[10].shape)
+    wild = fit_landmarks(model, landmarks, FIT)
+    landmarks[11] = (landmarks[10] + landmarks[12]) / 2
+    filled = fit_landmarks(model, landmarks, FIT)
+    assert fit_quality.quality(model, landmarks, filled, FIT)["filled_frames"] == 1
+    assert np.isfinite(filled["expression"]).all()
+    assert wild["identity"].shape == filled["identity"].shape
+
+
+def test_jitter_is_the_second_difference_where_the_face_is_still() -> None:
+    steady = np.arange(40.0)[:, None, None] * np.ones((1, 4, 2))
+    assert fit_quality.jitter(steady, steady) == pytest.approx(0)
     shaken = steady.copy()
     shaken[::2, :, 0] += 1
-    assert fitting.jitter(shaken) == pytest.approx(2)
-    assert fitting.jitter(steady[:2]) == 0
+    assert fit_quality.jitter(shaken, steady) == pytest.approx(2)
+    shaken[20:] = steady[20:] * 10  # a large movement in one half leaves the stillest quarter in the other
+    assert fit_quality.jitter(shaken, np.where(np.arange(40)[:, None, None] < 20, 0, steady)) == pytest.approx(2)
+    assert fit_quality.jitter(steady[:4], steady[:4]) == 0
+
+
+def test_mouth_velocity_is_the_share_of_the_landmarks(corpus, model: FaceModel) -> None:
+    seen = corpus[1]["s0_0"][:, : topology.VERTICES]
+    assert fit_quality.mouth_velocity(model, seen, seen) == pytest.approx(1)
+    calm = seen.copy()
+    lips, rest = model.sets["lips"].numpy(), model.sets["stable"].numpy()
+    middle = seen[:, rest].mean(1, keepdims=True)
+    calm[:, lips] = middle + (seen[:, lips] - middle) / 2
+    assert fit_quality.mouth_velocity(model, calm, seen) == pytest.approx(0.5, abs=1e-3)
+    assert fit_quality.mouth_velocity(model, seen[:1], seen[:1]) == 1
+
+
+def test_identity_ratio_tells_speakers_apart() -> None:
+    identities = np.array([[0.0, 0.0], [0.0, 1.0], [10.0, 0.0], [10.0, 1.0]])
+    speakers = np.array(["a", "a", "b", "b"])
+    assert fit_quality.identity_ratio(identities, speakers) == pytest.approx(0.1, abs=0.01)
+    assert np.isnan(fit_quality.identity_ratio(identities[:2], speakers[:2]))
 
 
 def test_summary_weighs_frames_alike() -> None:
-    rows = {"frames": [10, 30], "fit_rmse_px": [1.0, 2.0], "jitter_px": [0.0, 4.0], "landmark_jitter_px": [0.0, 0.0]}
-    numbers = fitting.summary(pd.DataFrame({**rows, "failed_frames": [0, 4]}))
+    other = ("landmark_jitter_px", "mouth_velocity", "identity_gap", "filled_frames")
+    rows = {"frames": [10, 30], "fit_rmse_px": [1.0, 2.0], "jitter_px": [0.0, 4.0]} | {
+        name: [0.0, 0.0] for name in other
+    }
+    numbers = fit_quality.summary(pd.DataFrame({**rows, "failed_frames": [0, 4]}))
     assert numbers["fit_rmse_px"] == pytest.approx(1.75)
     assert numbers["jitter_px"] == pytest.approx(3.0)
     assert numbers["failed_share"] == pytest.approx(0.1)
 
 
-def test_overlay_shows_the_worst_frame_of_the_best_median_and_worst_clip(corpus, model: FaceModel, tmp_path) -> None:
-    class BlackClips:
-        asked: ClassVar[list] = []
+class BlackClips:
+    """Pictures of nothing, and which of them were asked for."""
 
-        def frames(self, clip_id: str, indices: list[int]) -> np.ndarray:
-            self.asked.append((clip_id, *indices))
-            return np.zeros((1, 256, 256, 3), np.uint8)
+    def __init__(self, ids: str) -> None:
+        self.asked: list[tuple] = []
+        self.table = pd.DataFrame({"fps": 25.0}, index=list(ids))
 
-    rows = []
+    def frames(self, clip_id: str, indices: list[int] | None = None) -> np.ndarray:
+        self.asked.append((clip_id, indices))
+        return np.zeros((5 if indices is None else 1, 256, 256, 3), np.uint8)
+
+
+def test_overlays_show_the_best_the_median_and_the_worst_clip(corpus, model: FaceModel, tmp_path: Path) -> None:
+    clips, motion = BlackClips("abc"), {}
     for clip_id, error in (("a", 1.0), ("b", 3.0), ("c", 2.0)):
-        motion = fitting.fit_landmarks(model, corpus[1]["s0_0"][:5], FIT)
-        motion["fit_rmse_px"] = np.float32([0, 0, error, 0, 0])
-        rows.append({"clip_id": clip_id, **motion})
-    columns.write_shard(tmp_path / "shard-00000.arrow", rows)
+        motion[clip_id] = fit_landmarks(model, corpus[1]["s0_0"][:5], FIT)
+        motion[clip_id]["fit_rmse_px"] = np.float32([0, 0, error, 0, 0])
     table = pd.DataFrame({"clip_id": ["a", "b", "c"], "fit_rmse_px": [1.0, 3.0, 2.0]})
-    figure = fitting.overlay(model, BlackClips(), columns.Columns(tmp_path), table)
-    assert BlackClips.asked == [("a", 2), ("c", 2), ("b", 2)]
+    figure = overlay.figure(model, clips, motion, table)
+    assert clips.asked == [("a", [2]), ("c", [2]), ("b", [2])]
     assert [axis.get_title().split(":")[0] for axis in figure.axes] == ["best", "median", "worst"]
     plt.close(figure)
+    paths = overlay.videos(model, clips, motion, table, tmp_path)
+    assert [path.name for path in paths] == ["overlay-best.mp4", "overlay-median.mp4", "overlay-worst.mp4"]
+    shown = decode.read_video(paths[0], 25)
+    assert shown.shape == (5, 256, 256, 3)
+    assert shown[0, ..., 1].max() > shown[0, ..., 0].max() + 80
 
 
 def test_figures_show_modes_of_both_bases(model: FaceModel) -> None:

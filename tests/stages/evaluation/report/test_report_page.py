@@ -69,9 +69,16 @@ def test_the_page_says_what_made_its_numbers(page: Elements, settings: params.Pa
 
 def test_videos_and_pictures_are_inside(page: Elements, settings: params.Params) -> None:
     videos = [attrs["src"] for tag, attrs in page.tags if tag == "video"]
-    assert len(videos) == settings.report.gallery_clips
+    assert len(videos) == settings.report.gallery_clips + 3  # and the best, the median and the worst fit
     assert all(address.startswith("data:video/mp4;base64,") for address in videos)
     assert all(attrs.get("alt") for tag, attrs in page.tags if tag == "img")
+
+
+def test_the_quality_of_the_fits_is_shown(page: Elements) -> None:
+    text = " ".join(page.text.split())
+    assert "0.41 times as far apart" in text
+    for word in ("fit error, px", "held-out speakers", "best fit", "median fit", "worst fit"):
+        assert word in text
 
 
 def test_the_report_counts_what_the_corpus_holds(built, finished_run: Path, page: Elements) -> None:
