@@ -130,6 +130,7 @@ class Crop(Section):
     smoothing_s: NonNegative
     reject_padding: bool
     min_window: Natural
+    min_source_fps: NonNegative
     min_overlap: Share
     min_face: Count
     min_seconds: Positive

@@ -15,12 +15,15 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 @contextmanager
 def one_line_errors(stage: str, *kinds: type[Exception]) -> Iterator[None]:
     """Decorate `main` with it: ParamsError, FileNotFoundError and `kinds` become a line on stderr and exit code 2; so
-    does a full disk."""
+    do a full disk, and Ctrl-C (exit code 130)."""
     try:
         yield
     except (ParamsError, FileNotFoundError, *kinds) as error:
         print(f"{stage}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print(f"{stage}: interrupted; type the command again and it goes on where it was", file=sys.stderr)
+        raise SystemExit(130) from None
     except OSError as error:
         if error.errno not in FULL:
             raise

@@ -6,11 +6,14 @@ are worked on, in processes of this machine or on a Dask cluster, and by how man
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -27,6 +30,7 @@ from stages.progress import track
 
 WORK = Path(".work")
 PROCESSES = "processes"
+PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
 
 def workers() -> int:
@@ -139,14 +143,24 @@ def _execute(function: Callable[..., None], todo: list[tuple[Path, tuple]], isol
             yield _into(folder, function, job)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers(), len(todo)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers(), len(todo)), mp_context=context, initializer=_obey) as pool:
         futures = [pool.submit(_into, folder, function, job) for folder, job in todo]
         try:
             for future in as_completed(futures):
                 yield future.result()
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):  # whoever presses Ctrl-C does not want to wait for a long video
+                for worker in multiprocessing.active_children():
+                    worker.kill()
             raise
+
+
+def _obey() -> None:
+    """In a worker: Ctrl-C is the parent's business, and without a parent there is no work (on Linux)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager
@@ -178,6 +192,10 @@ def _by_name(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _into(folder: Path, function: Callable[..., None], job: tuple) -> None:
-    with atomic_path(folder) as tmp:
-        tmp.mkdir(parents=True)
-        function(tmp, *job)
+    try:
+        with atomic_path(folder) as tmp:
+            tmp.mkdir(parents=True)
+            function(tmp, *job)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:  # a cluster may do a shard twice; the same key means the same bytes
+            raise

@@ -3,30 +3,37 @@ why not."""
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
-from stages.corpus.decode import MediaError, frames, read_audio
+from stages.corpus.decode import MediaError, frames, probe, read_audio
 from stages.corpus.encode import write_mp4, write_wav
 from stages.corpus.faces import box, edge
 from stages.corpus.sync_filter import out_of_sync
-from stages.corpus.takes import Meant, Take, TakeFinder, shrunk
+from stages.corpus.takes import Meant, Take, TakeFinder
+from stages.corpus.thumbnails import glimpse, thumbnail
+from stages.corpus.windows import STRAY, cut_out, share_outside, sticks_out, windows
 from stages.files import sha256, unquoted
 from stages.params import Crop
 
-STRAY = 2  # percent of frames at either end whose face may stick out of the window
 RIVAL = 0.6  # of the followed face's edge: a second face this large leaves open who speaks
-THUMBNAIL = 128  # px, longer side
 SILENCE = 1e-3  # peak below which there is no sound
 CARRIED = ("corpus", "speaker", "emotion", "level")
 
 
 class Reject(ValueError):
     """A take or an item cannot become a clip; the text is the reason."""
+
+
+class TooShort(Reject):
+    """A take is shorter than a clip may be."""
+
+    def __init__(self, seconds: float, what: str, least: float, times: int = 1) -> None:
+        self.seconds, self.what, self.least = seconds, what, least
+        seen = f"only {seconds:.2f} s" if times == 1 else f"{times} times, but only {seconds:.2f} s at a stretch,"
+        super().__init__(f"{seen} {what}, less than crop.min_seconds = {least:g}")
 
 
 def crop_item(
@@ -41,9 +48,10 @@ def crop_item(
     Raises:
         OSError: a file cannot be written.
     """
-    clips, rejected, landmarks = [], [], {}
+    clips, rejected, short, landmarks = [], [], [], {}
     begin, end = item["start_s"] or 0.0, item["end_s"]
     try:
+        _check_rate(item, crop)
         sound = _sound(item, crop.audio_rate, begin, end)
         pictures = frames(unquoted(item["path"]), crop.fps, begin, end)
         for take in finder.takes(pictures, _meant(item)):
@@ -54,8 +62,12 @@ def crop_item(
                 clips.append({"clip_id": clip_id, **origin(item), **span, **row})
                 clips[-1]["end_s"] = span["start_s"] + row["frames"] / crop.fps
             except Reject as reject:
-                shown = thumbnail(take.frames[len(take.frames) // 2])
-                rejected.append(refusal(item, str(reject), shown) | span)
+                row = refusal(item, str(reject), thumbnail(take.frames[len(take.frames) // 2])) | span
+                if isinstance(reject, TooShort):
+                    short.append((reject, row))
+                else:
+                    rejected.append(row)
+        rejected += _together(short)
         if not clips and not rejected:
             raise Reject("no face found")
     except (ValueError, RuntimeError, MemoryError, cv2.error) as error:
@@ -67,60 +79,6 @@ def crop_item(
     if len(clips) == 1:
         _rename(clips[0], item["item_id"], media, landmarks)
     return clips, rejected, landmarks
-
-
-def window(boxes: np.ndarray, margin: float, size: tuple[int, int]) -> tuple[int, int, int]:
-    """The one square, x y edge in px, that shows a face in all frames of a clip.
-
-    Args:
-        boxes: (n, 4) face boxes x0 y0 x1 y1.
-        margin: space on every side, in edges of the square that just holds the face.
-        size: width and height of the frame. The square is moved, then shrunk to fit in; only a face that is larger
-            than the frame makes it stick out.
-    """
-    low, high = np.percentile(boxes[:, :2], STRAY, axis=0), np.percentile(boxes[:, 2:], 100 - STRAY, axis=0)
-    extent = float((high - low).max())
-    side = round(max(min(extent * (1 + 2 * margin), *size), min(extent, max(size))))
-    corner = np.round((low + high - side) / 2).astype(int)
-    room = np.array(size) - side
-    x, y = np.where(room >= 0, np.clip(corner, 0, np.maximum(room, 0)), corner)
-    return int(x), int(y), max(int(side), 2)
-
-
-def sticks_out(boxes: np.ndarray, margin: float, size: tuple[int, int]) -> bool:
-    """Does the square that `margin` asks for need more than the frame? See :func:`window`."""
-    low, high = np.percentile(boxes[:, :2], STRAY, axis=0), np.percentile(boxes[:, 2:], 100 - STRAY, axis=0)
-    half = float((high - low).max()) * (1 + 2 * margin) / 2
-    middle = (low + high) / 2
-    return bool((middle < half).any() or (middle + half > size).any())
-
-
-def windows(boxes: np.ndarray, margin: float, size: tuple[int, int], smoothing: float) -> np.ndarray:
-    """Squares of one size, (n, 3) x y edge in px, that show a face in each frame.
-
-    Args:
-        boxes, margin, size: see :func:`window`.
-        smoothing: standard deviation, in frames, of the Gaussian that the face's path is smoothed with; 0: the square
-            stands still.
-    """
-    if smoothing == 0:
-        return np.tile(window(boxes, margin, size), (len(boxes), 1))
-    middle = gaussian_filter1d((boxes[:, :2] + boxes[:, 2:]) / 2, smoothing, axis=0, mode="nearest")
-    reach = np.percentile(np.maximum(boxes[:, 2:] - middle, middle - boxes[:, :2]).max(axis=1), 100 - STRAY)
-    side = max(min(round(float(2 * reach) * (1 + 2 * margin)), *size), 2)
-    corner = np.clip(np.round(middle - side / 2), 0, np.array(size) - side).astype(int)
-    return np.concatenate([corner, np.full((len(corner), 1), side)], axis=1)
-
-
-def cut_out(rgb: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarray:
-    """A square of a frame at size x size px; what lies outside the frame repeats its edge."""
-    x, y, side = square
-    height, width = rgb.shape[:2]
-    top, left, bottom, right = max(-y, 0), max(-x, 0), max(y + side - height, 0), max(x + side - width, 0)
-    part = rgb[max(y, 0) : y + side, max(x, 0) : x + side]
-    if top or left or bottom or right:
-        part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    return shrunk(part, size, size) if side >= size else cv2.resize(part, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def interpolated(landmarks: list[np.ndarray | None]) -> np.ndarray:
@@ -153,26 +111,22 @@ def refusal(item: dict, reason: str, jpeg: str | None = None) -> dict:
     }
 
 
-def thumbnail(rgb: np.ndarray) -> str:
-    """A frame as a small JPEG, in base64."""
-    height, width = rgb.shape[:2]
-    scale = THUMBNAIL / max(height, width)
-    small = shrunk(rgb, max(1, round(width * scale)), max(1, round(height * scale)))
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return base64.b64encode(data).decode()
+def _together(short: list[tuple[TooShort, dict]]) -> list[dict]:
+    """One row for all takes of an item that are too short, with the picture of the longest."""
+    if not short:
+        return []
+    longest, row = max(short, key=lambda pair: pair[0].seconds)
+    reason = str(TooShort(longest.seconds, longest.what, longest.least, len(short)))
+    return [row | {"reason": reason, "start_s": short[0][1]["start_s"], "end_s": short[-1][1]["end_s"]}]
 
 
-def glimpse(path: Path, start: float = 0.0) -> str | None:
-    """A thumbnail of a video a moment after `start` seconds, or of its first frame; None where nothing is readable."""
-    found = None
-    try:
-        for number, rgb in enumerate(frames(path, 1.0, start)):
-            found = rgb
-            if number == 1:
-                break
-    except (MediaError, OSError, ValueError):
-        pass
-    return None if found is None else thumbnail(found)
+def _check_rate(item: dict, crop: Crop) -> None:
+    if crop.min_source_fps:
+        rate = probe(unquoted(item["path"])).fps
+        if rate < crop.min_source_fps:
+            raise Reject(
+                f"{rate:.4g} frames a second in the source, less than crop.min_source_fps = {crop.min_source_fps:g}"
+            )
 
 
 def _meant(item: dict) -> Meant:
@@ -195,8 +149,8 @@ def _clip(take: Take, sound: np.ndarray, crop: Crop, zoom: float, stem: Path) ->
     audible = max(0, -(-(len(sound) - first) * crop.fps // crop.audio_rate))  # frames that begin before the sound ends
     count = min(len(take.frames), audible)
     if count < crop.min_seconds * crop.fps:
-        short = "with a face" if count == len(take.frames) else "with a face and sound"
-        raise Reject(f"only {count / crop.fps:.2f} s {short}, less than crop.min_seconds = {crop.min_seconds:g}")
+        what = "with a face" if count == len(take.frames) else "with a face and sound"
+        raise TooShort(count / crop.fps, what, crop.min_seconds)
     points, rate = _landmarks(take, count, crop)
     face_px = float(np.median(edge(box(points[:, :468])))) / take.scale
     if face_px < crop.min_face:
@@ -250,15 +204,20 @@ def _landmarks(take: Take, count: int, crop: Crop) -> tuple[np.ndarray, float]:
 
 def _squares(take: Take, points: np.ndarray, crop: Crop, zoom: float) -> np.ndarray:
     """What is cut out of each kept frame, (n, 3) x y edge."""
-    size = take.frames[0].shape[1::-1]
+    size, boxes = take.frames[0].shape[1::-1], box(points[:, :468])
     if take.window is not None:
         x, y, side = np.round((take.window - [*take.region[:2], 0]) * take.scale).astype(int)
         squares = np.tile((x, y, side), (len(points), 1))
         padded = min(x, y) < 0 or max(x + side - size[0], y + side - size[1]) > 1
     else:
-        boxes, margin = box(points[:, :468]), ((1 + 2 * crop.margin) * zoom - 1) / 2
+        margin = ((1 + 2 * crop.margin) * zoom - 1) / 2
         squares = windows(boxes, margin, size, crop.smoothing_s * crop.fps)
         padded = sticks_out(boxes, margin, size)
+    outside = share_outside(boxes, squares, size)
+    if outside > STRAY / 100:
+        raise Reject(
+            f"the face sticks out of the {'picture' if take.window is None else 'window'} in {outside:.0%} of frames"
+        )
     if padded and crop.reject_padding:
         raise Reject("the window sticks out of the picture, which crop.reject_padding forbids")
     if (edge_px := squares[0, 2] / take.scale) < crop.min_window:

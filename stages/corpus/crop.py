@@ -36,7 +36,9 @@ RAW, CLIPS, LANDMARKS = Path("data/raw"), Path("data/clips"), Path("data/landmar
 THUMBNAILS = 12  # pictures kept of each kind of rejection
 KILLED = "it killed the process that cropped it: a crash in a decoder, or out of memory"
 PLACES = ("path", "audio_path")  # where equal content lies changes nothing
-CODE = ("crop", "clip", "decode", "encode", "faces", "shots", "sync_filter", "takes")  # what decides a shard's bytes
+CODE = (  # what decides a shard's bytes
+    "crop", "clip", "decode", "encode", "faces", "shots", "sync_filter", "takes", "thumbnails", "windows",
+)  # fmt: skip
 TAR, ARROW, ROWS = "clips.tar", "landmarks.arrow", "rows.json"
 
 
@@ -90,7 +92,7 @@ def crop_all(sources: pd.DataFrame, crop: Crop, executor: str = shards.PROCESSES
             suspects = shards.interrupted("crop", keys)
             if not suspects:
                 raise
-            print(f"crop: a worker died; {len(suspects)} items it may have died of are tried alone", flush=True)
+            print(f"crop: a worker died; {len(suspects)} items it may have died of are tried alone, here", flush=True)
             once_more = [(*job, True) for job, key in zip(work, keys, strict=True) if key in suspects]
             shards.run_shards(crop_shard, once_more, suspects, "crop", tidy=False)
 
@@ -116,8 +118,6 @@ def assemble(
             clips += [row | {"shard": f"{name}.tar"} for row in made]
     failed = tables.rows(sources[sources["status"] != "ok"], tables.SOURCES)
     rejected += [refusal(item, item["reason"]) | {"stage": "ingest"} for item in failed]
-    if not clips:
-        raise Reject("no video gave a clip: " + _summary(rejected))
     used, refused = {row.pop("item_id") for row in clips}, {row["item_id"] for row in rejected}
     for name, rows, schema in (
         ("clips", clips, tables.CLIPS),
@@ -125,6 +125,9 @@ def assemble(
         ("thumbnails", thumbnails, tables.THUMBNAILS),
     ):
         tables.write(tables.from_rows(rows, schema), schema, clips_dir / f"{name}.parquet")
+    if not clips:
+        first = "".join(f"; {row['source_file']!r} {row['reason']}" for row in rejected[:3])
+        raise Reject(f"no video gave a clip: {_summary(rejected)}{first} (all: {clips_dir / 'quarantine.parquet'})")
     if used | refused != set(sources["item_id"]):
         raise AssertionError(
             f"items without a clip or a reason: {sorted(set(sources['item_id']) - used - refused)[:5]}"

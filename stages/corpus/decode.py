@@ -6,6 +6,7 @@ The clock's zero is the first video frame; where a file has no video, it is the 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ MAX_GAP_S = 10  # a longer silence between two frames' timestamps is damage, not
 AUDIO_SLACK_S = 0.02  # smaller steps of the sound's clock are rounding, not gaps
 PREROLL_S = 0.5  # sound decoded before the part that is wanted: decoders need some to settle
 MIN_READABLE = 0.9  # share of the length that the file declares
+OVERRUN_S = 1.0  # a part may end so much later than its file: lists round
 
 av.logging.set_level(av.logging.PANIC)  # damage is reported as an exception that names the file
 
@@ -67,7 +69,8 @@ def frames(path: Path, fps: float, start: float = 0.0, end: float | None = None)
         end: seconds at which to stop; None: with the file.
 
     Raises:
-        MediaError: the file cannot be read, is damaged, or ends long before its declared length or before `start`.
+        MediaError: the file cannot be read, is damaged, or ends long before its declared length, before `start` or
+            before `end`.
     """
     step = 1 / Fraction(fps).limit_denominator(1001)
     begin = Fraction(start).limit_denominator(1000)
@@ -75,6 +78,8 @@ def frames(path: Path, fps: float, start: float = 0.0, end: float | None = None)
         stream = _video_stream(container)
         stream.codec_context.thread_count = 1  # clips are what runs in parallel
         declared = _seconds(stream)
+        if end is not None and declared and end > declared + OVERRUN_S:
+            raise MediaError(f"is {declared:.1f} s long, but the part that is wanted ends at {end:.1f} s")
         wanted = min(declared, end or declared) - start
         most = math.inf if end is None else round(float((Fraction(end).limit_denominator(1000) - begin) / step))
         upright, shown, until = _Upright(stream), 0, Fraction(0)
@@ -116,10 +121,8 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
         stream = container.streams.audio[0]
         stream.codec_context.thread_count = 1
         zero = _video_start(container)
-        if start > PREROLL_S and zero is not None:
-            container.seek(round((zero + start - PREROLL_S) / stream.time_base), stream=stream)
         track = _Track(rate)
-        for frame in _decoded(container, stream):
+        for frame in _from(container, stream, None if zero is None else zero + start - PREROLL_S):
             if zero is None:
                 zero = frame.time or 0.0
             track.add(frame, zero + start)
@@ -229,7 +232,14 @@ def _video_start(container: av.container.InputContainer) -> float | None:
 
 
 def _seconds(stream: av.VideoStream) -> float:
-    return float(stream.duration * stream.time_base) if stream.duration else 0.0
+    """What the file says of the video's length; Matroska says it in a tag, or of the whole file alone."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    clock = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    if clock:
+        hours, minutes, seconds = map(float, clock.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return (stream.container.duration or 0) / av.time_base
 
 
 def _timed(
@@ -240,7 +250,7 @@ def _timed(
     usual = 1 / (stream.average_rate or Fraction(25))
     zero = last = None
     length = usual
-    for frame in _from(container, stream, start):
+    for frame in _from(container, stream, float(_zero(stream) + start)):
         if frame.pts is None:
             time = Fraction(0) if last is None else last + usual
         else:
@@ -258,19 +268,20 @@ def _timed(
         yield last + min(length, MAX_GAP_S), None
 
 
-def _from(container: av.container.InputContainer, stream: av.VideoStream, start: Fraction) -> Iterator[av.VideoFrame]:
-    """Decoded frames, the first one no later than `start`."""
-    if start:
-        container.seek(round((_zero(stream) + start) / stream.time_base), stream=stream)
-    frames = _decoded(container, stream)
-    first = next(frames, None)
-    if start and (first is None or first.pts is None or first.pts * first.time_base > _zero(stream) + start):
-        container.seek(stream.start_time or 0, stream=stream)  # the file's index leads astray: from the beginning
+def _from(
+    container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream, time: float | None
+) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Decoded frames from a time of the file's own clock on, the first one no later; None: from the beginning."""
+    if time is not None and time > (stream.start_time or 0) * stream.time_base:
+        container.seek(round(time / stream.time_base), stream=stream)
         frames = _decoded(container, stream)
         first = next(frames, None)
-    if first is not None:
-        yield first
-        yield from frames
+        if first is not None and first.time is not None and first.time <= time:
+            yield first
+            yield from frames
+            return
+        container.seek(stream.start_time or 0, stream=stream)  # the file's index leads astray
+    yield from _decoded(container, stream)
 
 
 def _decoded(

@@ -19,8 +19,8 @@ from tests.stages.corpus.tiny_videos import RATE, hum, nod
 def crop() -> Crop:
     return Crop(
         size=128, fps=25, audio_rate=RATE, margin=0.25, smoothing_s=0.0, reject_padding=False, min_window=0,
-        min_overlap=0.0, min_face=40, min_seconds=0.4, max_seconds=4.0, min_detection_rate=0.9, shot_threshold=27.0,
-        sync=SyncFilter(weights=None, min_confidence=3.0, max_offset=6, vshift=15), shard_clips=16,
+        min_source_fps=0.0, min_overlap=0.0, min_face=40, min_seconds=0.4, max_seconds=4.0, min_detection_rate=0.9,
+        shot_threshold=27.0, sync=SyncFilter(weights=None, min_confidence=3.0, max_offset=6, vshift=15), shard_clips=16,
     )  # fmt: skip
 
 

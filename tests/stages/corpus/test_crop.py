@@ -17,13 +17,14 @@ import pytest
 from stages import shards, tables
 from stages.columns import Columns
 from stages.corpus import crop as stage
-from stages.corpus.clip import Reject, crop_item, cut_out, interpolated, window
+from stages.corpus.clip import Reject, crop_item, interpolated
 from stages.corpus.crop import assemble, crop_all, crop_shard
 from stages.corpus.decode import read_audio, read_video
 from stages.corpus.encode import write_mp4, write_wav
 from stages.corpus.faces import FaceMesh
 from stages.corpus.media import Clips
 from stages.corpus.takes import TakeFinder
+from stages.corpus.windows import cut_out, window
 from tests.stages.corpus.tiny_videos import RATE, hum, item, nod, turn, write_times
 
 
@@ -237,7 +238,8 @@ def test_a_crash_in_native_code_costs_one_item(tmp_path, film, crop, monkeypatch
     assert row["item_id"] == "b" and "killed the process" in row["reason"]
 
 
-def test_no_clip_at_all_is_an_error_with_the_reasons(tmp_path):
+def test_no_clip_at_all_is_an_error_with_the_reasons_and_leaves_their_table(tmp_path):
     rows = sources([item(Path(__file__)) | {"status": "failed", "reason": "has no video stream"}])
-    with pytest.raises(Reject, match="has no video stream"):
+    with pytest.raises(Reject, match=r"no video gave a clip: .*'test_crop\.py' has no video stream"):
         assemble([], rows, tmp_path / "clips", tmp_path / "landmarks", 8)
+    assert list(tables.read(tmp_path / "clips/quarantine.parquet")["reason"]) == ["has no video stream"]

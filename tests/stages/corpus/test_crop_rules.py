@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import pytest
 
 from dreamtalk_models import checkpoints
 from dreamtalk_models.syncnet import SyncNet
-from stages.corpus.clip import Reject, crop_item, sticks_out, windows
+from stages.corpus.clip import Reject, crop_item
 from stages.corpus.crop import check_weights
 from stages.corpus.decode import frames, read_audio, read_video
 from stages.corpus.encode import write_mp4
 from stages.corpus.faces import FaceMesh
 from stages.corpus.takes import TakeFinder
+from stages.corpus.windows import share_outside, sticks_out, windows
 from tests.stages.corpus.tiny_videos import RATE, item, nod
 
 
@@ -186,3 +188,35 @@ def test_flash_and_click_stay_together_in_the_clip(tmp_path, cropped, face):
     assert len(clicks) == len(marks)
     assert all(np.abs(flashes - click).min() <= 1 / 25 for click in clicks)
     assert abs(row["audio_s"] - 12) < 0.05
+
+
+def test_a_window_that_cuts_the_face_is_no_clip(film, cropped, face):
+    clips, (refused,), _ = cropped(film("a.mp4", nod(face, 30)), window=(0.35, 0.1, 0.6, 0.6))
+    assert clips == [] and "sticks out of the window in 100% of frames" in refused["reason"]
+    box, square = np.float32([[10, 10, 110, 110]] * 4), np.array([[0, 0, 120]] * 4)
+    assert share_outside(box, square, (120, 120)) == 0
+    assert share_outside(box + np.float32([[0], [0], [0], [25]]), square, (200, 200)) == 0.25
+    assert share_outside(box, square, (90, 120)) == 1  # the picture ends before the window does
+
+
+def test_takes_that_are_too_short_are_one_row(film, cropped, face):
+    pictures = nod(face, 60)
+    for i in [*range(6, 24), *range(32, 50)]:
+        pictures[i] = np.full_like(face, 128)
+    clips, (refused,), _ = cropped(film("a.mp4", pictures))
+    assert clips == []
+    assert re.match(r"[23] times, but only 0\.\d+ s at a stretch, with a face, less than crop", refused["reason"])
+    assert refused["start_s"] == 0 and refused["end_s"] > 2
+
+
+def test_a_part_that_ends_after_its_video_is_said(film, cropped):
+    path = film("a.mp4", seconds=2.0)
+    clips, (refused,), _ = cropped(path, start_s=0.5, end_s=9.0)
+    assert clips == [] and refused["reason"] == "is 2.0 s long, but the part that is wanted ends at 9.0 s"
+    assert len(cropped(path, start_s=0.5, end_s=2.4)[0]) == 1  # lists round
+
+
+def test_few_frames_a_second_are_refused_where_asked(film, cropped):
+    path = film("a.mp4", seconds=1.0, fps=8)
+    assert len(cropped(path)[0]) == 1
+    assert cropped(path, {"min_source_fps": 20.0})[1][0]["reason"].startswith("8 frames a second in the source")

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stages import tables
@@ -63,6 +64,17 @@ def test_a_killed_run_goes_on_where_it_was(project, root):
     assert again.returncode == 0, error
     assert "of 6 shards are done already" in out
     assert Clips(project / "data/clips").ids == list("abcdef")
+
+
+def test_ctrl_c_is_one_line_and_leaves_no_worker(project, root):
+    run = start(project, root)
+    until(lambda: len(list((project / ".work/crop").glob("[!.]*"))) >= 1)
+    workers = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    _, error = run.communicate(timeout=60)
+    assert run.returncode == 130 and "Traceback" not in error, error
+    assert "crop: interrupted; type the command again and it goes on where it was" in error
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(project, root):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
 
@@ -91,3 +92,18 @@ def test_a_file_that_was_cut_off_is_not_taken_for_a_short_one(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(MediaError, match=r"cut off|cannot be read"):
         read_video(path, 25)
+
+
+def test_matroska_that_was_cut_off(tmp_path):
+    rng = np.random.default_rng(0)
+    with av.open(str(tmp_path / "x.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = 64
+        for rgb in rng.integers(0, 255, (50, 64, 64, 3), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert len(read_video(tmp_path / "x.mkv", 25)) == 50
+    data = (tmp_path / "x.mkv").read_bytes()
+    (tmp_path / "x.mkv").write_bytes(data[: len(data) // 2])
+    with pytest.raises(MediaError, match=r"cut off"):
+        read_video(tmp_path / "x.mkv", 25)
