@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pandas as pd
 
+from stages.corpus.decode import MediaError, probe
 from stages.corpus.sources import Found, SourceError
-from stages.corpus.sources.local import examine, in_threads, is_sound, item_ids, list_files, text
+from stages.corpus.sources.local import (
+    examine,
+    in_threads,
+    is_moving,
+    is_sound,
+    is_video,
+    item_ids,
+    list_files,
+    text,
+)
 from stages.params import Params
 from stages.tables import EMOTIONS
 
@@ -23,8 +33,9 @@ MEAD_NAME = re.compile(
 def items(params: Params, raw_dir: Path) -> Found:
     """Every video below ingest.folder, where it lies.
 
-    A file that is no readable video becomes a row with status "failed" and its reason. A sound file (.wav, .m4a) of
-    the same stem beside a video is that video's sound. Hidden files are ignored.
+    A video is what has a video's suffix or, whatever its name, moves. One that cannot be read becomes a row with
+    status "failed" and its reason; other files are left out, with a remark for each suffix. A sound file (.wav, or
+    else .m4a) of the same stem beside a video is that video's sound. Hidden files are ignored.
 
     The speaker is, in this order: what the metadata say; M030 where the name is like MEAD's
     ``M030_front_angry_level3_001`` (with emotion and level); the first sub-folder; the file's stem.
@@ -35,19 +46,69 @@ def items(params: Params, raw_dir: Path) -> Found:
     folder = Path(params.ingest.folder)
     metadata = params.ingest.metadata
     files = [path for path in list_files(folder) if metadata is None or path != folder / metadata]
-    stems = {path.with_suffix("") for path in files if not is_sound(path)}
-    sounds = {path.with_suffix(""): path for path in files if is_sound(path)}
-    videos = [path for path in files if not is_sound(path) or path.with_suffix("") not in stems]
+    found = Found()
+    videos = _videos(files)
+    sounds = _sounds(found, folder, files, videos)
+    _leave_out(found, folder, files, videos)
     labels = _read_labels(folder, metadata, videos)
     ids = dict(zip(videos, item_ids([path.relative_to(folder) for path in videos]), strict=True))
 
     def take(path: Path) -> dict:
         origin = path.relative_to(folder)
         row = _guess(origin) | labels.get(origin, {}) | {"item_id": ids[path], "corpus": "folder"}
-        sound = None if is_sound(path) else sounds.get(path.with_suffix(""))
-        return row | {"origin": text(origin)} | examine(path, sound)
+        return row | {"origin": text(origin)} | examine(path, sounds.get(path), params.ingest.max_pair_gap_s)
 
-    return Found(in_threads(take, videos))
+    found.items = in_threads(take, videos)
+    return found
+
+
+def _videos(files: list[Path]) -> list[Path]:
+    """What is one by its name, or by its content; in order."""
+    unknown = [path for path in files if not is_video(path) and not is_sound(path)]
+    moving = dict(zip(unknown, in_threads(is_moving, unknown), strict=True)) if unknown else {}
+    return [path for path in files if is_video(path) or moving.get(path)]
+
+
+def _sounds(found: Found, folder: Path, files: list[Path], videos: list[Path]) -> dict[Path, Path]:
+    """The sound file of each video that has one beside it; says what is not heard because of it."""
+    stems = {path.with_suffix("") for path in videos}
+    beside = [path for path in files if is_sound(path) and path.with_suffix("") in stems]
+    used = {path.with_suffix(""): path for path in sorted(beside, key=lambda path: path.suffix.lower() == ".wav")}
+    for path in beside:
+        chosen = used[path.with_suffix("")]
+        if path != chosen:
+            found.defect(_below(path, folder), "is a second sound of its video", f"{text(chosen.name)!r} is used")
+    sounds = {path: used[path.with_suffix("")] for path in videos if path.with_suffix("") in used}
+    silent = in_threads(_is_silent, list(sounds)) if sounds else []
+    replaced = [path for path, without in zip(sounds, silent, strict=True) if not without]
+    if replaced:
+        problem = f"{len(replaced)} with a sound file beside the video have sound of their own, this one first"
+        found.left_out(_below(replaced[0], folder), problem, "the sound file beside it is used")
+    return sounds
+
+
+def _is_silent(path: Path) -> bool:
+    try:
+        return not probe(path).has_audio
+    except (MediaError, OSError):
+        return True  # examine says what is wrong
+
+
+def _leave_out(found: Found, folder: Path, files: list[Path], videos: list[Path]) -> None:
+    """A remark for each suffix of files that are neither a video nor the sound of one."""
+    known, stems = set(videos), {path.with_suffix("") for path in videos}
+    by_suffix = defaultdict(list)
+    for path in files:
+        if path not in known and not (is_sound(path) and path.with_suffix("") in stems):
+            by_suffix[path.suffix.lower()].append(path)
+    for suffix, paths in by_suffix.items():
+        kind = f"with suffix {text(suffix)}" if suffix else "without suffix"
+        why = "not used: sound of no video" if is_sound(paths[0]) else "not used: no videos"
+        found.left_out(_below(paths[0], folder), f"files {kind}: {len(paths)}, this one first", why)
+
+
+def _below(path: Path, folder: Path) -> str:
+    return text(path.relative_to(folder))
 
 
 def _guess(origin: Path) -> dict:
