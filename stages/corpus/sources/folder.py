@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -23,7 +24,7 @@ from stages.corpus.sources.local import (
 from stages.params import Params
 from stages.tables import EMOTIONS
 
-LEVELS = (1, 2, 3)
+LEVELS = {form: level for level in (1, 2, 3) for form in (f"{level}", f"{level}.0")}
 LABELS = ("speaker", "emotion", "level")
 MEAD_NAME = re.compile(
     rf"(?P<speaker>[MW]\d{{3}})_\w+?_(?P<emotion>{'|'.join(EMOTIONS)})_level(?P<level>[123])_\w+", re.ASCII
@@ -124,21 +125,20 @@ def _read_labels(folder: Path, metadata: str | None, videos: list[Path]) -> dict
     if metadata is None:
         return {}
     path = folder / metadata
-    table = _read_table(path)
     origins = {video.relative_to(folder) for video in videos}
     by_name = {origin.name: origin for origin in origins}
     uses = Counter(origin.name for origin in origins)
     labels: dict[Path, dict] = {}
     problems = []
-    for number, row in enumerate(table.to_dict("records"), start=1):
+    for place, row in _read_table(path):
         name = str(row["file"])
         origin = Path(name) if Path(name) in origins else by_name.get(name) if uses[name] == 1 else None
         label = {key: _given(row.get(key)) for key in LABELS}
         if origin is None:
-            problems.append(f"row {number}: {uses[name] or 'no'} files {name!r} below {folder}")
+            problems.append(f"{place}: {uses[name] or 'no'} files {name!r} below {folder}")
         elif origin in labels:
-            problems.append(f"row {number}: {name!r} is named twice")
-        problems += [f"row {number} ({name!r}): {problem}" for problem in _label_problems(label)]
+            problems.append(f"{place}: {name!r} is named twice")
+        problems += [f"{place} ({name!r}): {problem}" for problem in _label_problems(label)]
         if origin is not None:
             labels[origin] = {key: value for key, value in _typed(label).items() if value is not None}
     if problems:
@@ -146,37 +146,50 @@ def _read_labels(folder: Path, metadata: str | None, videos: list[Path]) -> dict
     return labels
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path) -> list[tuple[str, dict]]:
+    """Rows by column, with where they stand: the file's line, as an editor counts, or Parquet's row, from 1."""
     if not path.is_file():
         raise SourceError(f"ingest.metadata: {path} is missing; it belongs in ingest.folder")
     try:
-        parquet = path.suffix == ".parquet"
-        table = pd.read_parquet(path) if parquet else pd.read_csv(path, dtype=str, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
+        columns, rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    except (ValueError, OSError, csv.Error) as error:
         raise SourceError(f"{path} is neither CSV (UTF-8) nor Parquet: {error}") from error
-    unknown = set(table.columns) - {"file", *LABELS}
-    if "file" not in table or unknown:
+    if "file" not in columns or set(columns) - {"file", *LABELS} or len(set(columns)) < len(columns):
+        raise SourceError(f"{path}: columns must be file, {', '.join(LABELS)}; got {', '.join(map(str, columns))}")
+    wide = [place for place, values in rows if len(values) > len(columns)]
+    if wide:
         raise SourceError(
-            f"{path}: columns must be file, {', '.join(LABELS)}; got {', '.join(map(str, table.columns))}"
+            f"{path}: {', '.join(wide)}: more values than the {len(columns)} columns of the first line; "
+            "a name with a comma in it stands in double quotes"
         )
-    return table
+    return [(place, dict(zip(columns, values, strict=False))) for place, values in rows]
 
 
-def _given(value: object) -> object | None:
-    return None if value is None or pd.isna(value) or str(value).strip() == "" else value
+def _read_csv(path: Path) -> tuple[list[str], list[tuple[str, list]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        columns = [name.strip() for name in next(lines, [])]
+        return columns, [(f"line {lines.line_num}", values) for values in lines if any(values)]
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[tuple[str, list]]]:
+    table = pd.read_parquet(path)
+    rows = table.itertuples(index=False, name=None)
+    return list(table.columns), [(f"row {number}", list(values)) for number, values in enumerate(rows, start=1)]
+
+
+def _given(value: object) -> str | None:
+    return None if value is None or pd.isna(value) else str(value).strip() or None
 
 
 def _label_problems(label: dict) -> list[str]:
     problems = []
     if label["emotion"] is not None and label["emotion"] not in EMOTIONS:
         problems.append(f"emotion {label['emotion']!r} is not one of {', '.join(EMOTIONS)}")
-    if label["level"] is not None and str(label["level"]) not in {form for n in LEVELS for form in (f"{n}", f"{n}.0")}:
+    if label["level"] is not None and label["level"] not in LEVELS:
         problems.append(f"level {label['level']!r} is not one of 1, 2, 3")
     return problems
 
 
 def _typed(label: dict) -> dict:
-    level = label["level"]
-    known = str(level) in {form for n in LEVELS for form in (f"{n}", f"{n}.0")}
-    speaker = None if label["speaker"] is None else str(label["speaker"]).strip()
-    return {"speaker": speaker, "emotion": label["emotion"], "level": int(float(level)) if known else None}
+    return {**label, "level": LEVELS.get(label["level"])}

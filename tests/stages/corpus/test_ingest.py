@@ -237,14 +237,35 @@ def test_metadata(take, tmp_path, suffix):
     assert table.loc["s/a.mp4", ["emotion", "level"]].tolist() == ["happy", 2]
 
 
+def test_labels_are_as_they_stand_but_for_blanks(take, tmp_path):
+    (tmp_path / "in").mkdir()
+    lines = [
+        "\ufefffile,speaker ,emotion,level",
+        "1.mp4,NA, happy , 2 ",
+        "2.mp4,None,,",
+        "3.mp4,null",
+        '"4,.mp4",nan,sad,3',
+    ]
+    (tmp_path / "in/labels.csv").write_text("\r\n".join(lines), encoding="utf-8")
+    table = take(["1.mp4", "2.mp4", "3.mp4", "4,.mp4"], "labels.csv")
+    assert list(table["speaker"]) == ["NA", "None", "null", "nan"]
+    assert list(table["emotion"]) == ["happy", None, None, "sad"]
+    assert list(table["level"].dropna()) == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
         (["file,speaker,emotion,level", "a.mp4,A,joyful,1"], "'joyful' is not one of angry"),
         (["file,speaker,emotion,level", "a.mp4,A,sad,4"], "level '4'"),
-        (["file,speaker", "z.mp4,A"], "row 1: no files 'z.mp4'"),
-        (["file,speaker", "a.mp4,A", "a.mp4,B"], "row 2: 'a.mp4' is named twice"),
+        (["file,speaker", "z.mp4,A"], "line 2: no files 'z.mp4'"),
+        (["file,speaker", "a.mp4,A", "", ",", "a.mp4,B"], "line 5: 'a.mp4' is named twice"),
         (["name,speaker", "a.mp4,A"], "columns must be file"),
+        (["file,file", "a.mp4,A"], "columns must be file"),
+        ([], "columns must be file"),
+        (["file,speaker", "a.mp4,Ann,B"], "line 2: more values than the 2 columns"),
+        (["file,speaker,emotion", "a.mp4,A,sad", "a.mp4,Ann,B,sad"], "line 3: more values than the 3 columns"),
+        (["file,speaker", 'a.mp4,"Ann'], "is neither CSV"),
     ],
 )
 def test_wrong_metadata_name_the_row(take, tmp_path, lines, problem):
