@@ -77,6 +77,7 @@ class Hdtf(Section):
 
 
 class DownloadSettings(Section):
+    enabled: bool
     folder: str
     max_height: Count
     max_mb: Positive

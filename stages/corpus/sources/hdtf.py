@@ -36,7 +36,7 @@ def items(params: Params, raw_dir: Path) -> Found:
         for name, subset in videos.items()
         if any(subset.spans[name])
     ]
-    states = get_all(named, files, settings.download)
+    states = get_all(found, folder, named, files, settings.download)
     for video in named:
         subset = videos[video.name]
         found.items += _clips(subset, video.name, states[video.name], fixed=settings.hdtf.window == "fixed")

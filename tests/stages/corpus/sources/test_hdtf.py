@@ -192,6 +192,27 @@ def test_videos_are_downloaded_once_each(take, lists, media, monkeypatch, tmp_pa
     assert items.loc["B_0", "reason"] == "could not be downloaded (permanent): HTTP 404 Not Found"
 
 
+def test_videos_that_no_list_names_are_said(take, put, lists):
+    lists(**ONE)
+    put("both", "A.mp4", "cut/RD_A_000.mp4", "cut/WDA_AdamSmith_000.mp4")
+    items, defects = take("hdtf", **RD)
+    assert (items["status"] == "ok").all()
+    assert defects[["kind", "file"]].to_numpy().tolist() == [["left out", "cut/RD_A_000.mp4"]]
+    assert defects["problem"][0].startswith("2 videos are named as none in the lists")
+
+
+def test_what_is_not_there_fails_without_downloads(take, put, lists):
+    lists(**ONE | {"annotion_time": [*ONE["annotion_time"], "B.mp4 00:00-00:01"], "video_url": [
+        *ONE["video_url"], "B https://www.youtube.com/watch?v=bbbbbbbbbbb"]})  # fmt: skip
+    put("both", "A.mp4")
+    items, _ = take("hdtf", **RD, download={"enabled": False})
+    assert items["status"].tolist() == ["ok", "ok", "failed"]
+    assert items.loc["B_0", "reason"] == (
+        "could not be downloaded: ingest.download.enabled is false: put it below ingest.folder, named 'bbbbbbbbbbb' "
+        "with any suffix, or set that to true"
+    )
+
+
 def test_a_missing_list_is_named(take, lists, corpus):
     lists(**ONE)
     (corpus / "RD_crop_wh.txt").unlink()
