@@ -23,7 +23,7 @@ from stages.files import sha256
 from stages.params import DownloadSettings
 from stages.progress import track
 
-OFF = "ingest.download.enabled is false: put it below ingest.folder, named {!r} with any suffix, or set that to true"
+OFF = "ingest.download.enabled is false: put it below ingest.folder as '{}.mp4' or the like, or set that to true"
 
 
 def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str, Download]:

@@ -178,7 +178,7 @@ def _compare(video_s: float, sound: Path, max_gap_s: float) -> None:
         raise MediaError(f"has its sound in {text(sound.name)!r}, which {_reason(error)}") from error
     if abs(video_s - sound_s) > max_gap_s:
         raise MediaError(
-            f"lasts {video_s:.2f} s, the sound that belongs to it by its name ({text(sound.name)}) {sound_s:.2f} s: "
+            f"lasts {video_s:.2f} s, the sound that belongs to it by its name ({text(sound.name)!r}) {sound_s:.2f} s: "
             f"{NOT_ONE_TAKE} (ingest.max_pair_gap_s: {max_gap_s:g})"
         )
 

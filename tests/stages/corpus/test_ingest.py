@@ -16,7 +16,7 @@ from stages import params as parameters
 from stages import tables
 from stages.corpus.encode import write_mp4, write_wav
 from stages.corpus.ingest import ingest, say
-from stages.corpus.sources import SourceError
+from stages.corpus.sources import Found, SourceError
 from stages.files import sha256, unquoted
 from tests.stages.corpus.tiny_videos import RATE, hum
 
@@ -98,6 +98,32 @@ def test_what_is_said(take, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "ingest: failed: 'zero0.mp4' is empty (zero bytes) (and 39 more)" in out
     assert "ingest: 1 items are ok, 40 failed" in out
+
+
+def test_reasons_that_differ_in_names_and_numbers_are_said_once(take, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    names = ["a", "b's", "c (2)", "x002"]
+    for seconds, name in enumerate(names, start=1):
+        write_wav(tmp_path / f"in/{name}.wav", hum(seconds), RATE)
+        (tmp_path / f"in/gone {name}.mp4").symlink_to(f"nowhere {name}")
+    take([*(f"{name}.mp4" for name in names), "good.mp4"])
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ingest: failed")]
+    assert len(failed) == 2
+    assert failed[0].startswith("ingest: failed: 'a.mp4' lasts 0.08 s") and failed[0].endswith("(and 3 more)")
+    assert failed[1] == "ingest: failed: 'gone a.mp4' is a link to nothing ('nowhere a') (and 3 more)"
+
+
+def test_remarks_on_a_file_that_are_alike_are_said_once(capsys):
+    found = Found([{"item_id": "a", "status": "ok"}])
+    for n in range(3):
+        found.defect("list.txt", f"{n}:00 is no time span", "the clip is not used", row=n + 1, item=f"A_{n}")
+    found.defect("other.txt", "has no row", "its zoom is 1", item="A_0")
+    say(tables.from_rows(found.items, tables.SOURCES), tables.from_rows(found.defects, tables.DEFECTS))
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "ingest: defect: list.txt line 1: A_0: 0:00 is no time span (the clip is not used); 2 more remarks "
+        "like this on the file",
+        "ingest: defect: other.txt: A_0: has no row (its zoom is 1)",
+    ]
 
 
 def test_speakers(take):

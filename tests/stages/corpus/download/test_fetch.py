@@ -316,5 +316,5 @@ def test_downloads_can_be_switched_off(fetch, server, folder, video):
     asked = len(server.requests)
     rows = fetch("a.mp4", "b.mp4", enabled=False)
     assert len(server.requests) == asked and rows["a"].status == "done"
-    assert rows["b"].status == "failed" and "put it below ingest.folder, named 'b'" in rows["b"].reason
+    assert rows["b"].status == "failed" and "put it below ingest.folder as 'b.mp4'" in rows["b"].reason
     assert fetch("b.mp4")["b"].status == "done"
