@@ -311,3 +311,12 @@ def test_no_good_file_at_all_is_an_error(take, tmp_path):
     (tmp_path / "in/zero.mp4").touch()
     with pytest.raises(SourceError, match=r"no item is a readable video: failed: 'zero\.mp4' is empty"):
         take()
+
+
+def test_a_folder_without_a_video_says_what_is_in_it(take, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/notes.txt").write_text("none")
+    with pytest.raises(SourceError, match="no item is a readable video: there is none"):
+        take()
+    said = "ingest: left out: notes.txt: files with suffix .txt: 1, this one first (not used: no videos)"
+    assert said in capsys.readouterr().out
