@@ -25,7 +25,7 @@ class ParamsError(ValueError):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class DemoCorpus(Section):
@@ -77,6 +77,7 @@ class Hdtf(Section):
 
 
 class DownloadSettings(Section):
+    enabled: bool
     folder: str
     max_height: Count
     max_mb: Positive

@@ -5,7 +5,9 @@ What is wrong with a list or a corpus as a whole stands in data/raw/defects.parq
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -50,7 +52,7 @@ def say(table: pd.DataFrame, defects: pd.DataFrame) -> None:
         SourceError: not one item can be used.
     """
     failed = table[table["status"] == "failed"]
-    _lines(f"{row.kind}: {_place(row)}: {row.problem} ({row.consequence})" for row in defects.itertuples())
+    _lines(_remarks(defects))
     _lines(_reasons(failed))
     print(
         f"ingest: {len(table) - len(failed)} items are ok, {len(failed)} failed (sources.parquet); "
@@ -62,12 +64,35 @@ def say(table: pd.DataFrame, defects: pd.DataFrame) -> None:
 
 
 def _reasons(failed: pd.DataFrame) -> list[str]:
-    """A line for each reason, with the first item that has it and how many more there are."""
-    lines = []
-    for reason, rows in failed.groupby("reason", sort=False):
-        first, more = rows.iloc[0], len(rows) - 1
-        lines.append(f"failed: {first['origin']!r} {reason}" + (f" (and {more} more)" if more else ""))
-    return lines
+    """A line for each kind of reason, with the first item that has it and how many more there are."""
+    kinds = _by_kind((_kind(row.reason), f"failed: {row.origin!r} {row.reason}") for row in failed.itertuples())
+    return [line + (f" (and {more} more)" if more else "") for line, more in kinds]
+
+
+def _remarks(defects: pd.DataFrame) -> list[str]:
+    """A line for each kind of remark on a file, likewise."""
+    kinds = _by_kind(
+        (
+            (row.kind, row.file, _kind(row.problem), _kind(row.consequence)),
+            f"{row.kind}: {_place(row)}: {row.problem} ({row.consequence})",
+        )
+        for row in defects.itertuples()
+    )
+    return [line + (f"; {more} more remarks like this on the file" if more else "") for line, more in kinds]
+
+
+def _kind(reason: str) -> str:
+    """A reason without its names, which stand in quotes or have a number in them, and without numbers but HTTP's."""
+    unnamed = re.sub(r"(?<!\w)'[^']*'|\"[^\"]*\"", "#", reason)
+    return re.sub(r"(?<!\S)(?<!HTTP )\S*\d\S*", "#", unnamed)
+
+
+def _by_kind(lines: Iterable[tuple[Hashable, str]]) -> list[tuple[str, int]]:
+    """Of (kind, line) pairs the first line of each kind, and how many more there are of it."""
+    kinds = defaultdict(list)
+    for kind, line in lines:
+        kinds[kind].append(line)
+    return [(same[0], len(same) - 1) for same in kinds.values()]
 
 
 def _lines(lines: Iterable[str]) -> None:

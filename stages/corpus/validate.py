@@ -165,11 +165,10 @@ def main() -> None:
 
 
 def _lost(corpus: Corpus) -> tuple[list[str], float]:
-    """Items of which crop made no clip, and their share of all that it saw. Files that are no video do not count: a
-    folder may hold others."""
-    made = set(tables.item_of(corpus.clips["clip_id"]))
-    refused = set(corpus.quarantine.loc[corpus.quarantine["stage"] == "crop", "item_id"])
-    return sorted(refused - made), len(refused - made) / max(1, len(refused | made))
+    """Items without a clip, whether ingest or crop refused them, and their share of all. Every item is a video, or a
+    part of one that a list names: the other files of a folder are none."""
+    lost = set(corpus.sources["item_id"]) - set(tables.item_of(corpus.clips["clip_id"]))
+    return sorted(lost), len(lost) / max(1, len(corpus.sources))
 
 
 if __name__ == "__main__":

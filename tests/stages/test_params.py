@@ -51,6 +51,9 @@ def test_params_yaml_is_the_composed_demo_profile_unless_edited(root: Path, demo
     [
         ("crop", "sise", 256, "unknown key crop.sise; allowed here: size, fps"),
         ("crop", "fps", "25", "crop.fps is '25'"),
+        ("crop", "max_seconds", float("inf"), "crop.max_seconds is inf"),
+        ("fit", "smoothing", float("nan"), "fit.smoothing is nan"),
+        ("report", "guidance_scales", [1.0, float("inf")], "report.guidance_scales.1 is inf"),
         ("denoiser", "heads", 7, "must be a multiple of heads"),
         ("generate", "method", "euler", "generate.method is 'euler'"),
         ("split", "test_speakers", 0, "split.test_speakers is 0: must be a count above 0, or a list of different"),

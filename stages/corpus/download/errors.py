@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -53,6 +54,13 @@ class Transient(Failure):
         self.retry_after_s = retry_after_s
 
 
+class NoHost(Transient):
+    """A host has no address for us: its name is wrong, or there is no network."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host!r} cannot be looked up: is there a network?")
+
+
 class Stop(DownloadCancelled):
     """Raised in the middle of a download."""
 
@@ -77,12 +85,21 @@ def verdict(error: BaseException, folder: Path, *, youtube: bool) -> Exception:
     for cause in causes:
         if isinstance(cause, HTTPError):
             return _http(cause, youtube)
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            return NoHost(_host(causes))
     if PASSING.search(reason) or any(isinstance(cause, TransportError) for cause in causes):
         return Transient(reason)
     if any(isinstance(cause, RequestError) for cause in causes):  # an address that no handler takes
         return Permanent(reason)
     expected = any(isinstance(cause, ExtractorError) and cause.expected for cause in causes)
     return Permanent(reason) if expected else Transient(reason)
+
+
+def _host(causes: list[BaseException]) -> str:
+    """The one that could not be looked up, which only the texts name."""
+    named = (re.search(r"Failed to resolve '([^']+)'", str(cause)) for cause in causes)
+    return next((match[1] for match in named if match), "the host")
 
 
 def _http(error: HTTPError, youtube: bool) -> Failure:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import sleep
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
@@ -15,12 +16,14 @@ from yt_dlp.utils import expand_path
 
 from stages.corpus.decode import MediaError, probe
 from stages.corpus.download.client import check_cookies, download
-from stages.corpus.download.errors import Permanent, Transient, unwritable
+from stages.corpus.download.errors import NoHost, Permanent, Transient, unwritable
 from stages.corpus.download.store import NAME, Download, Store
 from stages.corpus.sources import SourceError
 from stages.files import sha256
 from stages.params import DownloadSettings
 from stages.progress import track
+
+OFF = "ingest.download.enabled is false: put it below ingest.folder as '{}.mp4' or the like, or set that to true"
 
 
 def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str, Download]:
@@ -28,7 +31,8 @@ def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str
 
     A failure that may pass is tried a few times with growing pauses, and again in the next run; one that will not pass
     is tried once and remembered. After ingest.download.stop_after failures in a row that may pass, the site or the
-    network is taken to be closed to us and the rest is left for the next run.
+    network is taken to be closed to us and the rest is left for the next run; so are, at once, the videos of a host
+    that cannot be looked up before anything has come. Nothing is asked for unless ingest.download.enabled.
 
     Returns:
         A row each, by id: done, or failed with its class and reason.
@@ -41,15 +45,24 @@ def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str
         here = {path.stem: path for path in folder.iterdir()}  # whole files: parts have two suffixes
         rows = {item: _settled(store, folder, item, url, here.get(item)) for item, url in wanted.items()}
         todo = [item for item, row in rows.items() if row is None]
-        in_a_row, last = 0, ""
+        if not settings.enabled:
+            off = {item: Download(item, wanted[item], "failed", reason=OFF.format(item)) for item in todo}
+            return rows | off
+        in_a_row, last, came, unknown = 0, "", False, set()
         for place, item in enumerate(track(todo, "download", unit="video") if todo else ()):
+            no_host = str(NoHost(urlsplit(wanted[item]).hostname))
+            why = no_host if no_host in unknown else None
             if in_a_row >= settings.stop_after:
-                reason = f"not tried: {in_a_row} downloads in a row failed ({last})"
-                rows[item] = Download(item, wanted[item], "failed", kind="transient", reason=reason)
+                why = f"not tried: {in_a_row} downloads in a row failed ({last})"
+            if why:
+                rows[item] = Download(item, wanted[item], "failed", kind="transient", reason=why)
                 continue
             if place:
                 sleep(settings.pause_s)
-            rows[item] = row = _fetch(store, folder, item, wanted[item], settings, cookies)
+            rows[item] = row = _fetch(store, folder, item, wanted[item], settings, cookies, online=came)
+            came = came or row.status == "done"
+            if not came and row.reason == no_host:
+                unknown.add(no_host)
             in_a_row = in_a_row + 1 if row.kind == "transient" else 0
             last = row.reason or last
             store.put(row)
@@ -57,9 +70,13 @@ def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str
 
 
 def _fetch(
-    store: Store, folder: Path, item: str, url: str, settings: DownloadSettings, cookies: str | None
+    store: Store, folder: Path, item: str, url: str, settings: DownloadSettings, cookies: str | None, *, online: bool
 ) -> Download:
-    """Attempts at one item, until it is here, cannot be had, or has failed often enough for this run."""
+    """Attempts at one item, until it is here, cannot be had, or has failed often enough for this run.
+
+    Args:
+        online: a download of this run has come, so that a host without an address may be a passing fault.
+    """
     row = store.get(item)
     if row is None or row.url != url:  # what lies here, if anything, is of another video
         _remove(folder, item, row and row.path)
@@ -73,7 +90,7 @@ def _fetch(
 
     retrying = Retrying(
         stop=stop_after_attempt(settings.attempts),
-        retry=retry_if_exception(lambda error: _worth_waiting(error, settings)),
+        retry=retry_if_exception(lambda error: _worth_waiting(error, settings, online)),
         wait=lambda state: _wait(state, settings),
         before_sleep=lambda state: _say(item, state),
         sleep=sleep,
@@ -128,7 +145,9 @@ def _done(row: Download, path: Path) -> Download:
     return replace(row, status="done", kind=None, reason=None, **facts)
 
 
-def _worth_waiting(error: BaseException, settings: DownloadSettings) -> bool:
+def _worth_waiting(error: BaseException, settings: DownloadSettings, online: bool) -> bool:
+    if isinstance(error, NoHost) and not online:
+        return False
     return isinstance(error, Transient) and error.retry_after_s <= settings.max_backoff_s
 
 

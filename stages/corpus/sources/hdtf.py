@@ -25,7 +25,11 @@ def items(params: Params, raw_dir: Path) -> Found:
     folder, settings = Path(params.ingest.folder), params.ingest
     files = list_files(folder, "put HDTF's lists (RD_video_url.txt, ...) there")
     found = Found()
-    listed = [read_lists(found, folder, _lists_of(subset, folder, files), subset) for subset in settings.hdtf.subsets]
+    fixed = settings.hdtf.window == "fixed"
+    listed = [
+        read_lists(found, folder, _lists_of(subset, folder, files), subset, fixed=fixed)
+        for subset in settings.hdtf.subsets
+    ]
     videos, repeats = first_of_each((name, subset) for subset in listed for name in subset.spans)
     for name, subset in repeats:
         found.defect(f"{subset.subset}_annotion_time.txt", "is a video of another subset too", "not used", item=name)
@@ -36,10 +40,10 @@ def items(params: Params, raw_dir: Path) -> Found:
         for name, subset in videos.items()
         if any(subset.spans[name])
     ]
-    states = get_all(named, files, settings.download)
+    states = get_all(found, folder, named, files, settings.download)
     for video in named:
         subset = videos[video.name]
-        found.items += _clips(subset, video.name, states[video.name], fixed=settings.hdtf.window == "fixed")
+        found.items += _clips(subset, video.name, states[video.name], fixed=fixed)
     return found
 
 

@@ -21,6 +21,7 @@ from stages.corpus.sources.local import text
 LISTS = ("video_url", "annotion_time", "resolution", "crop_wh", "crop_ratio")
 NAME = re.compile(r"[^\W_][\w.'’-]*")
 CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{2}(?:\.\d+)?)"
+WITHOUT = {"crop_wh": "cropped by detection", "crop_ratio": "its zoom is 1"}
 SPAN = re.compile(rf"{CLOCK}-{CLOCK}", re.ASCII)
 
 
@@ -48,8 +49,12 @@ class Listed:
         return {f"{name}_{i}": name for name, each in self.spans.items() for i, span in enumerate(each) if span}
 
 
-def read_lists(found: Found, folder: Path, paths: dict[str, Path], subset: str) -> Listed:
-    """Five files (by the kinds of LISTS) as one; what is wrong in them goes to `found`."""
+def read_lists(found: Found, folder: Path, paths: dict[str, Path], subset: str, *, fixed: bool) -> Listed:
+    """Five files (by the kinds of LISTS) as one; what is wrong in them goes to `found`.
+
+    Args:
+        fixed: whether windows are wanted, or ratios; clips that lack the other are not worth a word.
+    """
     listed = Listed(subset)
     rows = {kind: _Rows(found, text(paths[kind].relative_to(folder)), paths[kind]) for kind in LISTS}
     listed.urls = _urls(rows["video_url"])
@@ -60,7 +65,7 @@ def read_lists(found: Found, folder: Path, paths: dict[str, Path], subset: str) 
     listed.ratios = rows["crop_ratio"].read(1, lambda values: _positive(float(values[0])), "its zoom is 1")
     windows = rows["crop_wh"].read(4, _window, "the clip is cropped by detection")
     listed.windows = _relative(windows, listed, rows["crop_wh"])
-    _cross_check(listed, rows)
+    _cross_check(listed, rows, "crop_wh" if fixed else "crop_ratio")
     return listed
 
 
@@ -70,6 +75,7 @@ class _Rows:
     def __init__(self, found: Found, name: str, path: Path) -> None:
         self.found, self.name, self.path = found, name, path
         self.lines: dict[str, int] = {}
+        self.empty = False
 
     def read(self, columns: int | None, parse: Callable[[list[str]], Any], otherwise: str) -> dict:
         """Name -> parsed value of the lines that can be used; `otherwise` says what becomes of the others."""
@@ -89,8 +95,15 @@ class _Rows:
     def defect(self, problem: str, consequence: str, line: int | None = None, item: str | None = None) -> None:
         self.found.defect(self.name, problem, consequence, row=line, item=item)
 
+    def lacks(self, name: str) -> bool:
+        """Whether a name has no line, in a file that has lines."""
+        return not self.empty and name not in self.lines
+
     def _names(self, otherwise: str) -> Iterator[tuple[int, str, list[str]]]:
         content = self.path.read_bytes()
+        if not content.strip():
+            self.defect("is empty", otherwise)
+            self.empty = True
         if content.startswith(b"\xef\xbb\xbf"):
             self.defect("begins with a byte-order mark", "taken off the first name", 1)
         for line, raw in enumerate(content.decode("utf-8-sig", "replace").split("\n"), start=1):
@@ -139,19 +152,19 @@ def _span(rows: _Rows, name: str, index: int, field: str) -> tuple[float, float]
     return None
 
 
-def _cross_check(listed: Listed, rows: dict[str, _Rows]) -> None:
-    """What one file has and another lacks."""
+def _cross_check(listed: Listed, rows: dict[str, _Rows], needed: str) -> None:
+    """What one file has and another lacks; `needed` is the one that must have a row for each clip."""
     clips = listed.clips()
     for name in listed.urls:
-        if name not in rows["annotion_time"].lines:
+        if rows["annotion_time"].lacks(name):
             rows["video_url"].defect(
                 "has no row of times", "the video is not used", rows["video_url"].lines[name], name
             )
     for name, each in listed.spans.items():
         line = rows["annotion_time"].lines[name]
-        if name not in rows["video_url"].lines:
+        if rows["video_url"].lacks(name):
             rows["annotion_time"].defect("has no address", "used only if its file is there", line, name)
-        if name not in rows["resolution"].lines:
+        if rows["resolution"].lacks(name):
             rows["annotion_time"].defect("has no row of resolution", "its clips are cropped by detection", line, name)
         usable = [span for span in each if span]
         if any(b[0] < a[1] and a[0] < b[1] for i, a in enumerate(usable) for b in usable[i + 1 :]):
@@ -159,8 +172,8 @@ def _cross_check(listed: Listed, rows: dict[str, _Rows]) -> None:
     for kind in ("crop_wh", "crop_ratio"):
         lines = rows[kind].lines
         for clip in sorted(clips.keys() - lines.keys()):
-            what = "cropped by detection" if kind == "crop_wh" else "its zoom is 1"
-            rows[kind].defect("has no row", what, None, clip)
+            if kind == needed and rows[kind].lacks(clip):
+                rows[kind].defect("has no row", WITHOUT[kind], None, clip)
         for clip in sorted(lines.keys() - clips.keys()):
             rows[kind].defect("is a clip that has no times", "the line is not used", lines[clip], clip)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,28 +25,53 @@ SOUND_SUFFIXES = (".wav", ".m4a")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".flv", ".ts", ".mpg", ".mpeg", ".wmv", ".3gp")
 NOT_ONE_TAKE = "not of one take"
 LONGEST_ID = 80
+NO_FILM = re.compile(r".*_pipe|image2|gif|apng|ico|tty")  # FFmpeg's names of formats of pictures and of text
 PIECE = re.compile(r"_p\d+$")
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def list_files(folder: Path, hint: str = "put videos there (any depth)") -> list[Path]:
     """All files below `folder`, sorted by their bytes; hidden ones are ignored.
 
+    Links are followed, into each folder once. Whatever else is named as video or sound is (a link to nothing, a pipe,
+    an empty folder) is among them, for :func:`examine` to say why it cannot be used.
+
     Raises:
-        SourceError: it is no folder or has no files; the text ends with `hint`.
+        SourceError: it is no folder, has no files, or has a folder that cannot be read; but for the last the text ends
+            with `hint`.
     """
     hint += ", or set ingest.folder in params.yaml to where yours are"
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder: {hint}")
-    files = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(parent, name) for name in names if not name.startswith(".")]
-    files = [path for path in files if path.is_file()]
+    files, seen = [], {os.path.realpath(folder)}
+    try:
+        for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+            inner = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = [name for name in inner if _is_new(os.path.realpath(Path(parent, name)), seen)]
+            files += [path for name in names if not name.startswith(".") and _is_listed(path := Path(parent, name))]
+            if is_video(Path(parent)) and not folders and not names and Path(parent) != folder:
+                files.append(Path(parent))
+    except OSError as error:
+        raise SourceError(f"{error.filename} cannot be read ({error.strerror}): permit it, or move it away") from error
     if not files:
         raise SourceError(f"{folder} has no files: {hint}")
     return sorted(files, key=os.fsencode)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_new(name: str, seen: set[str]) -> bool:
+    new = name not in seen
+    seen.add(name)
+    return new
+
+
+def _is_listed(path: Path) -> bool:
+    return path.is_file() or is_video(path) or is_sound(path)
 
 
 def is_sound(path: Path) -> bool:
@@ -54,6 +81,18 @@ def is_sound(path: Path) -> bool:
 def is_video(path: Path) -> bool:
     """By its name: what lies beside a video under the same name (a picture, coefficients, notes) is none."""
     return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_moving(path: Path) -> bool:
+    """By its content: a video of at least two frames, which pictures, animated ones too, are not."""
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            if NO_FILM.fullmatch(container.format.name):
+                return False
+            films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            return bool(films) and len(list(islice(container.decode(films[0]), 2))) == 2
+    except (av.FFmpegError, OSError, UnicodeError):
+        return False
 
 
 def text(path: Path | str) -> str:
@@ -77,23 +116,24 @@ def item_ids(origins: Sequence[Path]) -> list[str]:
     ]
 
 
-def in_threads(function: Callable[[Item], dict], items: Sequence[Item], unit: str = "file") -> list[dict]:
+def in_threads(function: Callable[[Item], Result], items: Sequence[Item], unit: str = "file") -> list[Result]:
     """``function`` of each item, in order; reading and hashing files is what takes the time."""
     with ThreadPoolExecutor(workers()) as pool:
         return list(track(pool.map(function, items), "ingest", total=len(items), unit=unit))
 
 
-def examine(path: Path, sound: Path | None = None, max_gap_s: float | None = None) -> dict:
+def examine(path: Path, sound: Path | None = None, max_gap_s: float = math.inf) -> dict:
     """Columns path, bytes, sha256, audio_path, audio_sha256, status, reason of a video and of its sound.
 
     Args:
         sound: file that holds the video's sound; None: the video holds it.
-        max_gap_s: seconds that their lengths may differ by, else they are not of one take; None: not compared.
+        max_gap_s: seconds that their lengths may differ by, else they are not of one take.
     """
     try:
+        _check_file(path)
         found = {"bytes": path.stat().st_size}
         seconds = probe(path).seconds
-        if sound and max_gap_s is not None:
+        if sound:
             _compare(seconds or _declared_seconds(path), sound, max_gap_s)
         found |= {"path": quoted(path), "sha256": sha256(path)}
         if sound:
@@ -120,14 +160,25 @@ def first_of_each(items: Iterable[tuple[str, Item]]) -> tuple[dict[str, Item], l
     return firsts, repeats
 
 
+def _check_file(path: Path) -> None:
+    """Raise MediaError where there is nothing to read: opening a pipe would wait for ever."""
+    if path.is_symlink() and not path.exists():
+        raise MediaError(f"is a link to nothing ({text(path.readlink())!r})")
+    if path.is_dir():
+        raise MediaError("is a folder, not a file")
+    if not path.is_file():
+        raise MediaError("is a pipe, a socket or a device, not a file")
+
+
 def _compare(video_s: float, sound: Path, max_gap_s: float) -> None:
     try:
+        _check_file(sound)
         sound_s = _declared_seconds(sound)
     except (MediaError, OSError) as error:
         raise MediaError(f"has its sound in {text(sound.name)!r}, which {_reason(error)}") from error
     if abs(video_s - sound_s) > max_gap_s:
         raise MediaError(
-            f"lasts {video_s:.2f} s, the sound that belongs to it by its name ({text(sound.name)}) {sound_s:.2f} s: "
+            f"lasts {video_s:.2f} s, the sound that belongs to it by its name ({text(sound.name)!r}) {sound_s:.2f} s: "
             f"{NOT_ONE_TAKE} (ingest.max_pair_gap_s: {max_gap_s:g})"
         )
 

@@ -64,7 +64,7 @@ def items(params: Params, raw_dir: Path) -> Found:
     ids = sorted({match["video"] for match in good.values()})
     print(f"ingest: VoxCeleb2 track files name {len(good)} utterances in {len(ids)} videos", flush=True)
     videos = [Video(video, f"https://www.youtube.com/watch?v={video}") for video in ids]
-    states = get_all(videos, files, params.ingest.download)
+    states = get_all(found, folder, videos, files, params.ingest.download)
     for path, match in good.items():
         video = match["video"]
         found.items.append(

@@ -232,6 +232,24 @@ def test_too_few_clips_and_too_many_lost(broken, contracts):
     assert list(named.values()) == [["d"]] and next(iter(named)).startswith("at most 20% of the videos")
 
 
+def test_videos_that_ingest_refused_are_lost_too(broken, corpus, contracts):
+    lost = [f"x{n}" for n in range(6)]
+    failed = {"corpus": "test", "speaker": "A", "status": "failed", "reason": "could not be downloaded"}
+    rows = [{**failed, "item_id": name, "origin": name} for name in lost]
+    refused = [
+        {"item_id": name, "speaker": "A", "source_file": name, "stage": "ingest", "reason": failed["reason"]}
+        for name in lost
+    ]
+    all_of_it = corpus._replace(
+        sources=pd.concat([corpus.sources, tables.from_rows(rows, tables.SOURCES)], ignore_index=True),
+        quarantine=pd.concat([corpus.quarantine, tables.from_rows(refused, tables.QUARANTINE)], ignore_index=True),
+    )
+    check = stage.check_share(all_of_it, contracts)
+    assert check.contract == "at most 50% of the videos gave no clip (here 70%)"
+    assert not check.kept and check.rows == ["d", *lost]
+    assert stage.numbers([check], all_of_it)["share_without_clip"] == 0.7
+
+
 def test_clips_of_unknown_emotion_are_no_style_group(broken, corpus, contracts):
     for frame in (corpus.clips, corpus.split):
         frame.loc[frame["speaker"] == "A", ["emotion", "level"]] = None

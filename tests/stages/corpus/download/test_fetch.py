@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -276,3 +277,44 @@ def test_cookies_are_sent_and_their_file_is_not_written(fetch, server, tmp_path,
     assert fetch("a.mp4", cookies=str(path))["a"].status == "done"
     assert server.cookies[-1] == "session=secret"
     assert path.read_text() == content
+
+
+def no_network(monkeypatch, asked: list) -> None:
+    def refuse(host, *_, **__):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def test_without_a_network_each_host_is_tried_once(settings, monkeypatch):
+    waits, asked = [], []
+    monkeypatch.setattr(fetching, "sleep", waits.append)
+    no_network(monkeypatch, asked)
+    wanted = {f"{n:011d}": f"https://www.youtube.com/watch?v={n:011d}" for n in range(4)}
+    wanted |= {name: f"http://host.invalid/{name}.mp4" for name in "ab"}
+    rows = fetching.fetch_all(wanted, settings)
+    assert {row.reason for row in rows.values()} == {
+        "'www.youtube.com' cannot be looked up: is there a network?",
+        "'host.invalid' cannot be looked up: is there a network?",
+    }
+    assert {row.kind for row in rows.values()} == {"transient"}
+    assert [row.attempts for row in rows.values()] == [1, 0, 0, 0, 1, 0]
+    assert set(asked) == {"www.youtube.com", "host.invalid"} and waits == [settings.pause_s]
+
+
+def test_a_lookup_that_fails_after_something_came_may_pass(fetch, server, video, settings):
+    server.replies["a.mp4"] = Reply(video)
+    wanted = {"a": server.url("a.mp4"), "b": "http://host.invalid/b.mp4"}
+    rows = fetching.fetch_all(wanted, settings)
+    assert rows["a"].status == "done" and rows["b"].attempts == settings.attempts
+
+
+def test_downloads_can_be_switched_off(fetch, server, folder, video):
+    server.replies |= {"a.mp4": Reply(video), "b.mp4": Reply(video)}
+    fetch("a.mp4")
+    asked = len(server.requests)
+    rows = fetch("a.mp4", "b.mp4", enabled=False)
+    assert len(server.requests) == asked and rows["a"].status == "done"
+    assert rows["b"].status == "failed" and "put it below ingest.folder as 'b.mp4'" in rows["b"].reason
+    assert fetch("b.mp4")["b"].status == "done"

@@ -49,7 +49,7 @@ RD = {"hdtf": {"subsets": ["RD"]}}
 def test_the_real_lists(shared):
     folder, found = shared / "hdtf_lists", Found()
     listed = [
-        read_lists(found, folder, {kind: folder / f"{subset}_{kind}.txt" for kind in LISTS}, subset)
+        read_lists(found, folder, {kind: folder / f"{subset}_{kind}.txt" for kind in LISTS}, subset, fixed=True)
         for subset in ("RD", "WDA", "WRA")
     ]
     assert [len(each.urls) for each in listed] == [57, 183, 130]
@@ -59,7 +59,7 @@ def test_the_real_lists(shared):
     assert hours == pytest.approx([1.20, 11.10, 4.77], abs=0.005)
     assert "CarolynMaloney2" in listed[1].urls
     counts = Counter((row["file"].partition("_")[2], row["problem"]) for row in found.defects)
-    assert counts["crop_wh.txt", "has no row"] == counts["crop_ratio.txt", "has no row"] == 15
+    assert counts["crop_wh.txt", "has no row"] == 15 and counts["crop_ratio.txt", "has no row"] == 0
     by_item = {(row["file"], row["item"]): row for row in found.defects}
     assert by_item["RD_video_url.txt", "Radio24"]["problem"] == "has no row of times"
     assert by_item["RD_video_url.txt", "Radio24"]["row"] == 24
@@ -102,6 +102,24 @@ def test_the_other_protocol(take, put, lists):
     put("both", "A.mp4")
     items, _ = take("hdtf", hdtf={"subsets": ["RD"], "window": "zoom"})
     assert items["window"].isna().all() and items["zoom"].tolist() == [1.2, 0.9]
+
+
+@pytest.mark.parametrize(("window", "file"), [("fixed", "RD_crop_wh.txt"), ("zoom", "RD_crop_ratio.txt")])
+def test_clips_without_a_row_are_said_of_the_list_that_is_used(take, put, lists, window, file):
+    lists(**ONE | {"crop_wh": ONE["crop_wh"][:1], "crop_ratio": ONE["crop_ratio"][:1]})
+    put("both", "A.mp4")
+    _, defects = take("hdtf", hdtf={"subsets": ["RD"], "window": window})
+    assert defects[["file", "item", "problem"]].to_numpy().tolist() == [[file, "A_1", "has no row"]]
+
+
+@pytest.mark.parametrize("kind", ["video_url", "resolution", "crop_wh"])
+def test_an_empty_list_is_one_defect(take, put, lists, kind):
+    lists(**ONE | {kind: []})
+    put("both", "A.mp4")
+    items, defects = take("hdtf", **RD)
+    assert items.index.tolist() == ["A_0", "A_1"] and (items["status"] == "ok").all()
+    said = defects.loc[~defects["problem"].str.contains("no usable resolution"), ["file", "problem"]]
+    assert said.to_numpy().tolist() == [[f"RD_{kind}.txt", "is empty"]]
 
 
 def test_defects_leave_every_usable_clip(take, put, lists):
@@ -190,6 +208,27 @@ def test_videos_are_downloaded_once_each(take, lists, media, monkeypatch, tmp_pa
     assert items["status"].tolist() == ["ok", "ok", "failed"]
     assert items.loc["A_0", "path"] == items.loc["A_1", "path"] == str(tmp_path / "downloads/A.mp4")
     assert items.loc["B_0", "reason"] == "could not be downloaded (permanent): HTTP 404 Not Found"
+
+
+def test_videos_that_no_list_names_are_said(take, put, lists):
+    lists(**ONE)
+    put("both", "A.mp4", "cut/RD_A_000.mp4", "cut/WDA_AdamSmith_000.mp4")
+    items, defects = take("hdtf", **RD)
+    assert (items["status"] == "ok").all()
+    assert defects[["kind", "file"]].to_numpy().tolist() == [["left out", "cut/RD_A_000.mp4"]]
+    assert defects["problem"][0].startswith("2 videos are named as none in the lists")
+
+
+def test_what_is_not_there_fails_without_downloads(take, put, lists):
+    lists(**ONE | {"annotion_time": [*ONE["annotion_time"], "B.mp4 00:00-00:01"], "video_url": [
+        *ONE["video_url"], "B https://www.youtube.com/watch?v=bbbbbbbbbbb"]})  # fmt: skip
+    put("both", "A.mp4")
+    items, _ = take("hdtf", **RD, download={"enabled": False})
+    assert items["status"].tolist() == ["ok", "ok", "failed"]
+    assert items.loc["B_0", "reason"] == (
+        "could not be downloaded: ingest.download.enabled is false: put it below ingest.folder as 'bbbbbbbbbbb.mp4' "
+        "or the like, or set that to true"
+    )
 
 
 def test_a_missing_list_is_named(take, lists, corpus):

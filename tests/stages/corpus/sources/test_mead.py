@@ -54,7 +54,7 @@ def test_pairs_are_checked_by_duration(take, put):
     assert items["status"].tolist() == ["ok", "failed", "failed"]
     first, second = items["reason"].iloc[1:]
     assert first == (
-        "lasts 0.40 s, the sound that belongs to it by its name (002.wav) 2.00 s: not of one take "
+        "lasts 0.40 s, the sound that belongs to it by its name ('002.wav') 2.00 s: not of one take "
         "(ingest.max_pair_gap_s: 0.2)"
     )
     assert second == "has no sound, inside or in a file of its own"

@@ -73,6 +73,25 @@ def test_part_of_the_tracks(take, put, track, corpus):
     assert items.index.tolist() == ["id00012_21Uxsk56VDQ_00001"]
 
 
+def test_a_folder_of_links_to_some_speakers_and_to_videos(take, put, track, corpus, tmp_path):
+    for speaker in ("id00012", "id00017"):
+        track(f"{speaker}/21Uxsk56VDQ/00001.txt", HEAD + TABLE + rows(0, 64))
+    put("both", "videos/21Uxsk56VDQ.mp4")
+    whole = corpus.rename(tmp_path / "whole")
+    corpus.mkdir()
+    (corpus / "id00017").symlink_to(whole / "txt/id00017")
+    (corpus / "mine").symlink_to(whole / "videos")
+    items, _ = take("voxceleb2")
+    assert items["status"].to_dict() == {"id00017_21Uxsk56VDQ_00001": "ok"}
+
+
+def test_videos_of_no_track_are_said(take, put, track):
+    track("id00012/21Uxsk56VDQ/00001.txt", HEAD + TABLE + rows(0, 64))
+    put("both", "videos/21Uxsk56VDQ.mp4", "videos/other.mp4")
+    _, defects = take("voxceleb2")
+    assert defects[["kind", "file"]].to_numpy().tolist() == [["left out", "videos/other.mp4"]]
+
+
 def test_nothing_to_use(take, put):
     put("both", "a.mp4")
     with pytest.raises(SourceError, match="no track files like txt/id00012"):
