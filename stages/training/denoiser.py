@@ -42,17 +42,18 @@ class Guide:
 
         Args:
             motion: (B, L, D) predicted.
-            batch: as of :func:`tuples`, with "sound" (B, 2L, C).
+            batch: as of :func:`tuples`, with "audio" (B, 2L + 2w - 1, C).
         """
         length = self.expert.clip_frames
         frames = starts[:, None] + torch.arange(length, device=motion.device)
-        rows = 2 * starts[:, None] + torch.arange(2 * length, device=motion.device)
+        before = (batch["audio"].shape[1] - 2 * motion.shape[1] + 1) // 2  # w: rows before the first frame's own
+        rows = before + 2 * starts[:, None] + torch.arange(2 * length, device=motion.device)
         styled = ~batch["null"]
         if not styled.any():
             return motion.new_zeros(())
         index = torch.arange(len(motion), device=motion.device)[:, None]
         lips = self.face.mouth_vertices(motion[index, frames][styled])
-        sound = batch["sound"][index, rows][styled]
+        sound = batch["audio"][index, rows][styled]
         return self.expert.sync_loss(lips, sound, batch["reference"][styled], batch["reference_mask"][styled])
 
 
@@ -68,8 +69,8 @@ def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: G
     """Random training tuples.
 
     Returns:
-        motion (B, L, D) and its valid frames (B, L); audio (B, L, W, C) for the denoiser and sound (B, 2L, C) for the
-        expert; reference (B, S, D) with reference_mask (B, S); null (B,), True = to be trained without style.
+        motion (B, L, D) and its valid frames (B, L); audio (B, 2L + 2w - 1, C), the rows around all frames;
+        reference (B, S, D) with reference_mask (B, S); null (B,), True = to be trained without style.
     """
     clips = corpus.clips(count, generator)
     starts = corpus.starts(clips, p.clip_frames, generator)
@@ -77,8 +78,7 @@ def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: G
     return {
         "motion": corpus.expression.gather(clips, starts, p.clip_frames),
         "valid": corpus.inside(clips, starts, p.clip_frames),
-        "audio": corpus.sound_windows(clips, starts, p.clip_frames, p.window),
-        "sound": corpus.sound(clips, starts, p.clip_frames),
+        "audio": corpus.sound_around(clips, starts, p.clip_frames, p.window),
         "reference": reference,
         "reference_mask": mask,
         "null": torch.rand(count, generator=generator) < p.null_style,
@@ -156,7 +156,7 @@ def mouth_errors(
     style = {"style": reference, "style_mask": mask}
 
     def sampled(sound_clips: Tensor, sound_starts: Tensor) -> Tensor:
-        audio = corpus.sound_windows(sound_clips, sound_starts, p.clip_frames, p.window)
+        audio = corpus.sound_around(sound_clips, sound_starts, p.clip_frames, p.window)
         return sample(denoiser, **on_device({"audio": audio, **style, "noise": noise}), steps=SAMPLING_STEPS)
 
     own, other = sampled(clips, starts), sampled(strangers, elsewhere)

@@ -87,7 +87,7 @@ def test_sync_loss_of_true_motion_is_the_experts_own(toy, guide) -> None:
     found = guide.sync_loss(batch["motion"], batch, starts)
     rows = [0, 2, 3]
     lips = torch.stack([toy.face.mouth_vertices(batch["motion"][r, starts[r] : starts[r] + 7]) for r in rows])
-    sound = torch.stack([batch["sound"][r, 2 * starts[r] : 2 * starts[r] + 14] for r in rows])
+    sound = torch.stack([batch["audio"][r, 5 + 2 * starts[r] : 5 + 2 * starts[r] + 14] for r in rows])
     expected = guide.expert.sync_loss(lips, sound, batch["reference"][rows], batch["reference_mask"][rows])
     assert found == pytest.approx(float(expected), rel=1e-5)
 
