@@ -1,8 +1,8 @@
 """Sampling against a plain implementation that does what the published code does: same weights, same motion.
 
 The plain one encodes sound and style anew at every step, computes both guidance halves always, and decodes all tokens
-of the window before it reads the middle one. Both run in one process, in turn, so that the ratio holds on a busy
-machine.
+of the window before it reads the middle one. Both run in one process, in turn; processor time is taken, so that the
+ratio holds on a busy machine, and divided by the threads.
 
 python -m benchmarks.sampling [--frames 250] [--steps 10] [--guidance 2.0] [--clips 1] [--repeats 5] [--threads 2]
 """
@@ -121,8 +121,9 @@ def main() -> None:
     seconds = in_turn(functions, given.repeats)
     speech = given.clips * given.frames / FPS
     for name, values in seconds.items():
+        took = median(values) / given.threads
         print(
-            f"{name}: {median(values):.2f} s for {speech:g} s of speech (real-time factor {median(values) / speech:.3f})"
+            f"{name}: {took:.2f} s on {given.threads} cores for {speech:g} s of speech, a factor of {took / speech:.3f}"
         )
     ratios = [plain / ours for plain, ours in zip(seconds["plain"], seconds["ours"], strict=True)]
     print(f"ratio {median(ratios):.2f} (each turn: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")

@@ -1,7 +1,7 @@
 """One training step of the full-size denoiser against a plain implementation: same weights, same gradients.
 
-The plain one decodes all tokens of every window, as the published structure does. Both run in one process, in turn.
-Gradients are compared without dropout, times are taken with it.
+The plain one decodes all tokens of every window, as the published structure does. Both run in one process, in turn;
+processor time is taken and divided by the threads. Gradients are compared without dropout, times are taken with it.
 
 python -m benchmarks.training_step [--clips 8] [--frames 64] [--repeats 5] [--threads 2]
 """
@@ -67,7 +67,7 @@ def main() -> None:
         {"plain": lambda: step(plain, inputs, target), "ours": lambda: step(denoiser, inputs, target)}, given.repeats
     )
     for name, values in seconds.items():
-        print(f"{name}: {median(values):.2f} s a step")
+        print(f"{name}: {median(values) / given.threads:.2f} s a step on {given.threads} cores")
     ratios = [plain / ours for plain, ours in zip(seconds["plain"], seconds["ours"], strict=True)]
     print(f"ratio {median(ratios):.2f} (each turn: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
 

@@ -153,7 +153,7 @@ def similarity(expert: LipExpert, face: FaceModel, batch: loop.Batch) -> Tensor:
 
 
 def task(train: data.Corpus, val: data.Corpus, face: FaceModel, p: parameters.LipExpert) -> loop.Task:
-    def loss(expert: LipExpert, batch: loop.Batch, _: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(expert: LipExpert, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logit = logits(expert, face, batch)
         in_sync, weight = weights(batch["start"], logit.shape[2], p)
         entropy = functional.binary_cross_entropy_with_logits(logit, in_sync, weight, reduction="sum")
