@@ -166,7 +166,8 @@ def sample(
         (B, L, D) expression coefficients.
 
     Raises:
-        ValueError: neither style nor code, a style that is all padding, impossible steps or method.
+        ValueError: neither style nor code, a style that is all padding, NaN in style or sound, impossible steps or
+            method.
     """
     codes = []
     if guidance != 0:
@@ -174,6 +175,9 @@ def sample(
     if guidance != 1:
         codes.append(denoiser.null_style_code(len(audio)))
     frames = denoiser.frames(audio)
+    for name, values in {"the audio": audio, "the style": torch.stack(codes)}.items():
+        if not values.isfinite().all():
+            raise ValueError(f"{name} has values that are not finite numbers; extract or fit it again")
     if noise is None:
         noise = standard_normal((len(audio), frames, denoiser.motion_dim), audio, generator)
     motion = []

@@ -26,6 +26,7 @@ LIP_EXPERTS = ("none", "style_aware", "unconditional")
 VALIDATION_WINDOWS = 64
 VALIDATION_TIMES = 4  # diffusion times each window is noised to
 SAMPLED_WINDOWS = 64
+WINDOWS_PER_CLIP = 4  # of either, at most; more of the same few clips tell nothing new
 SAMPLING_STEPS = 10  # DDIM, as published
 
 
@@ -119,10 +120,11 @@ def task(train: data.Corpus, val: data.Corpus, guide: Guide | None, p: parameter
 
     @torch.no_grad()
     def validate(denoiser: Denoiser) -> dict[str, float]:
-        batch = on_device(tuples(val, p, VALIDATION_WINDOWS, Generator().manual_seed(0)))
+        count = min(VALIDATION_WINDOWS, WINDOWS_PER_CLIP * len(val))
+        batch = on_device(tuples(val, p, count, Generator().manual_seed(0)))
         steps = denoiser.schedule.steps
         times = torch.linspace(steps / VALIDATION_TIMES / 2, steps, VALIDATION_TIMES).round().long()
-        rounds = [losses(denoiser, guide, batch, t.expand(VALIDATION_WINDOWS)) for t in times]
+        rounds = [losses(denoiser, guide, batch, t.expand(count)) for t in times]
         mean = {name: torch.stack([found[name] for found in rounds]).mean() for name in rounds[0]}
         return {"loss": float(total(mean)), **{name: float(value) for name, value in mean.items()}}
 
@@ -144,7 +146,7 @@ def mouth_errors(
     "variation" is the sampled mouth's standard deviation in time over the true one's: 1 is as lively.
     """
     generator = Generator().manual_seed(0)
-    clips = torch.arange(SAMPLED_WINDOWS) % len(corpus)
+    clips = torch.arange(min(SAMPLED_WINDOWS, WINDOWS_PER_CLIP * len(corpus))) % len(corpus)
     starts = corpus.starts(clips, p.clip_frames, generator)
     reference, mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
     strangers = corpus.other(clips, generator)

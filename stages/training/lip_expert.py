@@ -27,6 +27,8 @@ VARIANTS = ("style_aware", "unconditional")
 NEGATIVE_SHIFT = 2  # frames, the least that counts as out of sync
 VALIDATION_PAIRS = 1024
 TEST_PAIRS = 4096
+PAIRS_PER_CLIP = 64  # at most; more windows of the same few clips tell nothing new
+AT_ONCE = 64  # pairs judged at once; bounds memory, for each brings a style reference
 CURVE_SHIFT = 15  # frames
 CALIBRATION_BINS = 10
 
@@ -178,11 +180,22 @@ def judge(
     count: int,
     negatives: Negatives = "mixed",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The expert's probability, the truth and the cosine of `count` pairs, (B,) each; always the same pairs."""
+    """The expert's probability, the truth and the cosine of `count` pairs, (B,) each; always the same pairs.
+
+    Of a small corpus it takes fewer: at most PAIRS_PER_CLIP times its clips.
+    """
+    count = min(count, PAIRS_PER_CLIP * len(corpus))
     batch = pairs(corpus, p, count, Generator().manual_seed(0), negatives)
-    batch = {name: tensor.to(loop.device()) for name, tensor in batch.items()}
-    cosine = similarity(expert, face, batch)
-    return expert.probability(cosine), batch["in_sync"], cosine
+    cosine = similarities(expert, face, batch)
+    return expert.probability(cosine), batch["in_sync"].to(cosine.device), cosine
+
+
+def similarities(expert: LipExpert, face: FaceModel, batch: loop.Batch) -> Tensor:
+    """As :func:`similarity`, of any number of pairs, without gradients."""
+    parts = zip(*(tensor.split(AT_ONCE) for tensor in batch.values()), strict=True)
+    named = (dict(zip(batch, (tensor.to(loop.device()) for tensor in part), strict=True)) for part in parts)
+    with torch.no_grad():
+        return torch.cat([similarity(expert, face, part) for part in named])
 
 
 def balanced_accuracy(probability: Tensor, in_sync: Tensor) -> float:
@@ -196,6 +209,7 @@ def offset_curve(
 ) -> np.ndarray:
     """Mean probability of sync against the sound's offset, -15..15 frames: (31,). The sound comes from the clip."""
     generator = Generator().manual_seed(0)
+    count = min(count, PAIRS_PER_CLIP * len(corpus))
     roomy = torch.nonzero(corpus.frames >= p.clip_frames + 2 * CURVE_SHIFT).flatten()
     if not len(roomy):
         roomy = torch.arange(len(corpus))
@@ -211,8 +225,7 @@ def offset_curve(
     curve = []
     for offset in range(-CURVE_SHIFT, CURVE_SHIFT + 1):
         batch = fixed | {"audio": corpus.sound(clips, starts + offset, p.clip_frames)}
-        batch = {name: tensor.to(loop.device()) for name, tensor in batch.items()}
-        curve.append(float(expert.probability(similarity(expert, face, batch)).mean()))
+        curve.append(float(expert.probability(similarities(expert, face, batch)).mean()))
     return np.array(curve)
 
 

@@ -109,6 +109,11 @@ def test_refuses_what_cannot_be_sampled(small_denoiser, inputs):
         sample(small_denoiser, inputs["audio"])
     with pytest.raises(ValueError, match="all padding"):
         sample(small_denoiser, **{**inputs, "style_mask": torch.ones(2, 12, dtype=torch.bool)})
+    for name in ("audio", "style"):
+        broken = inputs[name].clone()
+        broken[0, 1] = torch.nan
+        with pytest.raises(ValueError, match=f"the {name} has values that are not finite"):
+            sample(small_denoiser, **{**inputs, name: broken})
     with pytest.raises(ValueError, match=r"1\.\.1000"):
         sample(small_denoiser, **inputs, steps=1001)
     with pytest.raises(ValueError, match="ddim"):
