@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -36,6 +36,13 @@ Log = Callable[[int, Mapping[str, float]], None]
 PACKAGES = (Path(__file__).parent, Path(__file__).parents[2] / "dreamtalk_models")
 CURVE_POINTS = 100  # of the training curves
 SAVE_EVERY_S = 60.0  # at least this often between validations; it changes no result
+
+
+class StateError(RuntimeError):
+    """What a killed training left cannot be read; the text says where it lies."""
+
+
+ERRORS = (StateError, distributed.BatchError)
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ def train(
 
     Raises:
         FloatingPointError: the loss is not finite; names the step.
+        StateError: the state in `work` is damaged.
         distributed.BatchError: the batch does not divide over the processes.
     """
     if not steps:
@@ -207,9 +215,12 @@ class _State:
         """Take up the last state, if there is one, and tell its curves again."""
         if not self._last.exists():
             return
-        with safe_open(self._last, framework="pt") as file:
-            header = json.loads(file.metadata()["state"])
-        tensors = load_file(self._last)
+        try:
+            with safe_open(self._last, framework="pt") as file:
+                header = json.loads(file.metadata()["state"])
+            tensors = load_file(self._last)
+        except SafetensorError as error:
+            raise StateError(f"{self._last} is damaged ({error}): remove its folder to train anew") from error
         self._network.load_state_dict(_below(tensors, "network."))
         if self._average is not None:
             self._average.load_state_dict(_below(tensors, "average."))

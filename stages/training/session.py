@@ -104,7 +104,7 @@ def session(stage: str, section: str, variant: str | None = None, inputs: tuple[
             loop.workspace(stage, identity, list(inputs)) as work,
         ):
             yield Session(params, run, out, work, f"{stage}/{variant}" if variant else stage)
-    except (ParamsError, FileNotFoundError, DataError, FloatingPointError, distributed.BatchError) as error:
+    except (ParamsError, FileNotFoundError, DataError, FloatingPointError, *loop.ERRORS) as error:
         print(f"{stage}: {error}", file=sys.stderr)
         sys.exit(2)
     finally:

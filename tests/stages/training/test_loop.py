@@ -128,6 +128,15 @@ def test_a_training_that_gets_no_better_ends(tmp_path: Path) -> None:
     assert all(0 <= values["time/loader_share"] <= 1 and values["time/step_s"] > 0 for values in times)
 
 
+def test_a_truncated_state_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(tmp_path, kill_at=30)
+    state = tmp_path / "last.safetensors"
+    state.write_bytes(state.read_bytes()[:-50])
+    with pytest.raises(loop.StateError, match=r"last\.safetensors is damaged"):
+        run(tmp_path)
+
+
 def test_infinite_loss_names_the_step(tmp_path: Path) -> None:
     broken = loop.Task(task().batch, lambda net, x: (net(x["x"]).mean() * math.inf, {}), lambda net: {"loss": 0.0})
     with pytest.raises(FloatingPointError, match="not finite at step 1"):
