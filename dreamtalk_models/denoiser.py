@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dreamtalk_models.diffusion import Schedule
 from dreamtalk_models.style_encoder import StyleEncoder
@@ -156,9 +157,12 @@ class Denoiser(nn.Module):
         Returns:
             (B, N, L, D) predicted x_0.
         """
-        spread = x_t[:, :, None].expand(-1, -1, content.shape[2], -1)
+        # the first layer of `mix` over [content, x_t], the part of x_t once for all tokens of a frame
+        first, rest = self.mix[0], self.mix[1:]
+        of_content, of_motion = first.weight.split([content.shape[3], self.motion_dim], dim=1)
+        mixed = functional.linear(content, of_content, first.bias) + functional.linear(x_t, of_motion)[:, :, None]
         # no positions here: they came in with the audio encoder
-        memory = self.mix(torch.cat([content, spread], dim=3)) + self.time(t)[:, None, None]
+        memory = rest(mixed) + self.time(t)[:, None, None]
         target = self.positions + style_codes[:, :, None]
         parts = [self.tails[name](decoder(target, memory)) for name, decoder in self.decoders.items()]
         return torch.cat(parts, dim=3)[..., self.order].transpose(1, 2)
