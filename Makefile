@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: install repro test slow-test lint flow ui
+.PHONY: install repro test slow-test paper-test lint flow ui
 
 install:
 	@$(PYTHON) bootstrap.py
@@ -21,7 +21,10 @@ test: install
 	@python -m pytest
 
 slow-test: install
-	@python -m pytest -m slow
+	@python -m pytest -m "slow and not paper"
+
+paper-test: install
+	@python -m pytest -m paper
 
 lint: install
 	@ruff check .

@@ -7,10 +7,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dreamtalk_models.diffusion import Schedule
 from dreamtalk_models.style_encoder import StyleEncoder
 from dreamtalk_models.transformer import MiddleTokenDecoder, SequenceEncoder, TimeEmbedding, sinusoid_table
+
+ROWS_PER_FRAME = 2  # audio features at 50 Hz beside motion at 25 Hz
 
 LOWER_FACE = (*range(6), 7, *range(9, 15))
 """The 13 coefficients of the published expression basis (Guo's Exp_Pca) that the lower-face decoder predicts."""
@@ -68,7 +71,8 @@ class Denoiser(nn.Module):
             "beta_start": beta_start,
             "beta_end": beta_end,
         }
-        self.motion_dim = motion_dim
+        self.motion_dim, self.audio_dim = motion_dim, audio_dim
+        self.tokens = 2 * window + 1
         self.style_frames = style_frames
         self.schedule = Schedule(diffusion_steps, beta_start, beta_end)
 
@@ -79,12 +83,11 @@ class Denoiser(nn.Module):
             "layers": layers,
             "dropout": dropout,
         }
-        tokens = 2 * window + 1
-        self.audio_encoder = SequenceEncoder(input_dim=audio_dim, max_length=tokens, **sizes)
+        self.audio_encoder = SequenceEncoder(input_dim=audio_dim, max_length=self.tokens, **sizes)
         self.style_encoder = StyleEncoder(motion_dim=motion_dim, style_frames=style_frames, **sizes)
         self.time = TimeEmbedding(d_model)
         self.mix = _mlp(d_model + motion_dim, d_model, d_model)
-        self.register_buffer("positions", sinusoid_table(tokens, d_model), persistent=False)
+        self.register_buffer("positions", sinusoid_table(self.tokens, d_model), persistent=False)
 
         parts = _face_parts(decoder, motion_dim, lower)
         self.decoders = nn.ModuleDict({name: MiddleTokenDecoder(**sizes) for name in parts})
@@ -98,38 +101,71 @@ class Denoiser(nn.Module):
         Args:
             x_t: (B, L, D) noisy motion.
             t: (B,) diffusion time, 1..T.
-            audio: (B, L, W, C) feature window around each frame.
+            audio: (B, L, W, C) feature window around each frame, or their rows; see :meth:`encode_audio`.
             style: (B, S, D) reference motion.
             style_mask: (B, S) True = padding.
 
         Returns:
             (B, L, D) predicted x_0.
         """
-        return self.denoise(x_t, t, self.encode_audio(audio), self.encode_style(style, style_mask))
+        style_code = self.encode_style(style, style_mask)
+        return self.denoise(x_t, t, self.encode_audio(audio), style_code[:, None])[:, 0]
 
-    def encode_audio(self, audio: Tensor) -> Tensor:
-        """(B, L, W, C) windows → (B, L, W, d_model).
+    def frames(self, audio: Tensor) -> int:
+        """L of windows (B, L, W, C), or of the rows that they are cut from, (B, 2L + 2w - 1, C).
 
         Raises:
-            ValueError: the windows are not W rows of C features.
+            ValueError: the windows are not W rows of C features, or the rows are too few for one window.
         """
-        expected = (2 * self.config["window"] + 1, self.config["audio_dim"])
-        if audio.dim() != 4 or audio.shape[2:] != expected:
-            raise ValueError(f"audio must be (B, L, {expected[0]}, {expected[1]}), not {tuple(audio.shape)}")
-        return self.audio_encoder(audio.flatten(0, 1)).unflatten(0, audio.shape[:2])
+        if audio.dim() == 4 and audio.shape[2:] == (self.tokens, self.audio_dim):
+            return audio.shape[1]
+        if audio.dim() == 3 and audio.shape[1] >= self.tokens and audio.shape[2] == self.audio_dim:
+            return (audio.shape[1] - self.tokens) // ROWS_PER_FRAME + 1
+        raise ValueError(
+            f"audio must be windows (B, L, {self.tokens}, {self.audio_dim}), or at least {self.tokens} rows "
+            f"(B, rows, {self.audio_dim}), not {tuple(audio.shape)}"
+        )
+
+    def audio_of_frames(self, audio: Tensor, first: int, count: int) -> Tensor:
+        """The part of windows or rows that belongs to some frames."""
+        if audio.dim() == 4:
+            return audio[:, first : first + count]
+        return audio[:, ROWS_PER_FRAME * first : ROWS_PER_FRAME * (first + count - 1) + self.tokens]
+
+    def encode_audio(self, audio: Tensor) -> Tensor:
+        """Windows (B, L, W, C), or the rows that they are cut from, (B, 2L + 2w - 1, C) → (B, L, W, d_model).
+
+        Rows are less work: each lies in five or six windows, and is projected once. Raises as :meth:`frames`.
+        """
+        shape = len(audio), self.frames(audio)
+        projected = self.audio_encoder.project(audio)
+        if audio.dim() == 3:
+            projected = projected.unfold(1, self.tokens, ROWS_PER_FRAME).transpose(2, 3)
+        return self.audio_encoder.encode(projected.flatten(0, 1)).unflatten(0, shape)
 
     def encode_style(self, style: Tensor, style_mask: Tensor | None = None) -> Tensor:
         """(B, S, D) motion, mask (B, S) True = padding → style code (B, d_model)."""
         return self.style_encoder(style, style_mask)
 
-    def denoise(self, x_t: Tensor, t: Tensor, content: Tensor, style_code: Tensor) -> Tensor:
-        """As :meth:`forward`, from the outputs of :meth:`encode_audio` and :meth:`encode_style`."""
-        spread = x_t[:, :, None].expand(-1, -1, content.shape[2], -1)
+    def denoise(self, x_t: Tensor, t: Tensor, content: Tensor, style_codes: Tensor) -> Tensor:
+        """As :meth:`forward`, in several styles, from the outputs of :meth:`encode_audio` and :meth:`encode_style`.
+
+        Args:
+            content: (B, L, W, d_model).
+            style_codes: (B, N, d_model).
+
+        Returns:
+            (B, N, L, D) predicted x_0.
+        """
+        # the first layer of `mix` over [content, x_t], the part of x_t once for all tokens of a frame
+        first, rest = self.mix[0], self.mix[1:]
+        of_content, of_motion = first.weight.split([content.shape[3], self.motion_dim], dim=1)
+        mixed = functional.linear(content, of_content, first.bias) + functional.linear(x_t, of_motion)[:, :, None]
         # no positions here: they came in with the audio encoder
-        memory = self.mix(torch.cat([content, spread], dim=3)) + self.time(t)[:, None, None]
-        target = self.positions + style_code[:, None]
+        memory = rest(mixed) + self.time(t)[:, None, None]
+        target = self.positions + style_codes[:, :, None]
         parts = [self.tails[name](decoder(target, memory)) for name, decoder in self.decoders.items()]
-        return torch.cat(parts, dim=2)[..., self.order]
+        return torch.cat(parts, dim=3)[..., self.order].transpose(1, 2)
 
     def null_style(self, batch: int) -> tuple[Tensor, Tensor]:
         """The style that stands for "no style": all-zero motion (batch, S, D), nothing masked (batch, S)."""

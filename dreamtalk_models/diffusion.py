@@ -144,53 +144,61 @@ def sample(
     noise: Tensor | None = None,
     generator: torch.Generator | None = None,
     style_code: Tensor | None = None,
-    chunk: int = 1024,
+    chunk: int = 64,
 ) -> Tensor:
     """Face motion for speech, in a style (equation 9). The denoiser should be in eval mode.
 
-    Audio and style are encoded once; a guidance half that would not count is not computed.
+    Audio and style are encoded once; a guidance half that would not count is not computed; both halves listen to the
+    same memory. Frames do not see each other, so a chunk's result does not depend on the others.
 
     Args:
-        audio: (B, L, W, C) feature window around each frame.
+        audio: (B, L, W, C) feature window around each frame, or their rows; see
+            :meth:`dreamtalk_models.denoiser.Denoiser.encode_audio`.
         style: (B, S, D) reference motion, or None where `style_code` is given or guidance is 0.
         style_mask: (B, S) True = padding; None: no padding.
         steps: reverse steps, 1..T.
         guidance: style intensity; 0 neutral, 1 as the reference, above 1 stronger.
         noise: (B, L, D) starting point; drawn from `generator` if None.
         style_code: (B, d_model) ready code in place of `style`, as the style predictor gives.
-        chunk: frames worked on at once; bounds the memory that long speech takes.
+        chunk: frames worked on at once; 64 stay in a processor's cache, and long speech takes no more memory.
 
     Returns:
         (B, L, D) expression coefficients.
 
     Raises:
-        ValueError: neither style nor code, a style that is all padding, impossible steps or method.
+        ValueError: neither style nor code, a style that is all padding, NaN in style or sound, impossible steps or
+            method.
     """
     codes = []
     if guidance != 0:
         codes.append(style_code if style_code is not None else _encode_style(denoiser, style, style_mask))
     if guidance != 1:
         codes.append(denoiser.null_style_code(len(audio)))
+    frames = denoiser.frames(audio)
+    for name, values in {"the audio": audio, "the style": torch.stack(codes)}.items():
+        if not values.isfinite().all():
+            raise ValueError(f"{name} has values that are not finite numbers; extract or fit it again")
     if noise is None:
-        noise = standard_normal((*audio.shape[:2], denoiser.motion_dim), audio, generator)
-    motion = [
-        reverse(_guided(denoiser, windows, codes, guidance), start, steps, method, denoiser.schedule, generator)
-        for windows, start in zip(audio.split(chunk, dim=1), noise.split(chunk, dim=1), strict=True)
-    ]
+        noise = standard_normal((len(audio), frames, denoiser.motion_dim), audio, generator)
+    motion = []
+    for start in noise.split(chunk, dim=1):
+        first = sum(part.shape[1] for part in motion)
+        heard = denoiser.audio_of_frames(audio, first, start.shape[1])
+        predict = _guided(denoiser, heard, codes, guidance)
+        motion.append(reverse(predict, start, steps, method, denoiser.schedule, generator))
     return torch.cat(motion, dim=1)
 
 
 def _guided(denoiser: Denoiser, audio: Tensor, codes: list[Tensor], guidance: float) -> Predictor:
     """x_0 by equation 9; `codes` are the style's and the null style's, or the only one that counts."""
-    halves = len(codes)
-    content = denoiser.encode_audio(audio).repeat(halves, 1, 1, 1)
-    code = torch.cat(codes)
+    content = denoiser.encode_audio(audio)
+    styles = torch.stack(codes, dim=1)
 
     def predict(x: Tensor, t: Tensor) -> Tensor:
-        x0 = denoiser.denoise(x.repeat(halves, 1, 1), t.repeat(halves), content, code)
-        if halves == 1:
-            return x0
-        styled, neutral = x0.chunk(2)
+        x0 = denoiser.denoise(x, t, content, styles)
+        if len(codes) == 1:
+            return x0[:, 0]
+        styled, neutral = x0.unbind(1)
         return neutral + guidance * (styled - neutral)
 
     return predict

@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def sinusoid_table(length: int, d_model: int) -> Tensor:
@@ -38,10 +39,35 @@ class TimeEmbedding(nn.Sequential):
         return super().forward(timestep_embedding(t, self.d_model))
 
 
+def dropout(x: Tensor, chance: float, training: bool) -> Tensor:
+    """Stock dropout, drawn faster on CPUs: one 64-bit number decides on four values, the chance in steps of 1/65536."""
+    if not training or not chance or x.device.type != "cpu":
+        return functional.dropout(x, chance, training)
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= round(chance * 2**16) - 2**15
+    return x * kept.to(x.dtype).mul_(1 / (1 - chance))
+
+
+class Dropout(nn.Dropout):
+    """:func:`dropout` as a module."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout(x, self.p, self.training)
+
+
+def with_fast_dropout(stack: nn.Module) -> nn.Module:
+    """Put :class:`Dropout` where stock layers have their own."""
+    for module in list(stack.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, Dropout(child.p))
+    return stack
+
+
 def encoder(*, d_model: int, heads: int, feedforward: int, layers: int, dropout: float) -> nn.TransformerEncoder:
     """Stock post-norm ReLU encoder over (B, N, d_model), each layer with its own initial weights."""
     layer = nn.TransformerEncoderLayer(d_model, heads, feedforward, dropout, batch_first=True)
-    return with_own_weights(nn.TransformerEncoder(layer, layers, enable_nested_tensor=False))
+    return with_fast_dropout(with_own_weights(nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)))
 
 
 def with_own_weights(stack: nn.Module) -> nn.Module:
@@ -79,8 +105,11 @@ class SequenceEncoder(nn.Module):
         """
         if x.shape[1] > len(self.positions):
             raise ValueError(f"a sequence of {x.shape[1]} does not fit {len(self.positions)} positions")
-        x = self.project(x) + self.positions[: x.shape[1]]
-        return self.encoder(x, src_key_padding_mask=mask)
+        return self.encode(self.project(x), mask)
+
+    def encode(self, projected: Tensor, mask: Tensor | None = None) -> Tensor:
+        """As :meth:`forward`, of what `project` gave."""
+        return self.encoder(projected + self.positions[: projected.shape[1]], src_key_padding_mask=mask)
 
 
 class AttentionPooling(nn.Module):
@@ -98,34 +127,79 @@ class AttentionPooling(nn.Module):
 
 
 class MiddleTokenDecoder(nn.Module):
-    """A transformer decoder of which only the middle token is wanted.
+    """A transformer decoder of which only the middle token is wanted, heard in several styles at once.
 
     The last layer works on that token alone, and the first self-attention, which sees no memory yet, once for all
-    frames; in eval mode the result is the one of a stock ``nn.TransformerDecoder``.
+    frames; what is drawn from the memory serves all styles. In eval mode the result is the one of a stock
+    ``nn.TransformerDecoder``.
     """
 
     def __init__(self, *, d_model: int, heads: int, feedforward: int, layers: int, dropout: float) -> None:
         super().__init__()
         layer = nn.TransformerDecoderLayer(d_model, heads, feedforward, dropout, batch_first=True)
-        self.layers = with_own_weights(nn.TransformerDecoder(layer, layers)).layers
+        self.layers = with_fast_dropout(with_own_weights(nn.TransformerDecoder(layer, layers))).layers
         self.norm = nn.LayerNorm(d_model)
 
     def forward(self, target: Tensor, memory: Tensor) -> Tensor:
-        """Target (B, W, d_model), the same for all frames; memory (B, L, W, d_model) → (B, L, d_model)."""
-        batch, frames, tokens, _ = memory.shape
+        """Target (B, S, W, d_model), one for each style and the same for all frames; memory (B, L, W, d_model), the
+        same for all styles → (B, L, S, d_model)."""
+        batch, styles, tokens, _ = target.shape
+        frames = memory.shape[1]
         memory = memory.flatten(0, 1)
+        x = target.flatten(0, 1)
         for depth, layer in enumerate(self.layers):
-            x = target if depth < len(self.layers) - 1 else target[:, tokens // 2, None]
-            x = layer.norm1(x + layer.dropout1(layer.self_attn(x, target, target, need_weights=False)[0]))
+            last = depth == len(self.layers) - 1
+            attention = attend_with_few if last else attend
+            asking = x[:, tokens // 2, None] if last else x
+            x = layer.norm1(asking + layer.dropout1(attention(layer.self_attn, asking, x)))
+            x = x.reshape(-1, styles * asking.shape[1], x.shape[2])
+            heard = layer.dropout2(attention(layer.multihead_attn, x, memory))
             if depth == 0:
-                x = x.repeat_interleave(frames, dim=0)
-            target = _listen(layer, x, memory)
-        return self.norm(target[:, 0]).unflatten(0, (batch, frames))
+                x = x.repeat_interleave(frames, 0)
+            x = layer.norm2(x + heard)
+            thought = layer.linear2(layer.dropout(functional.relu(layer.linear1(x), inplace=True)))
+            x = layer.norm3(x + layer.dropout3(thought)).reshape(-1, asking.shape[1], x.shape[2])
+        return self.norm(x).reshape(batch, frames, styles, -1)
 
 
-def _listen(layer: nn.TransformerDecoderLayer, x: Tensor, memory: Tensor) -> Tensor:
-    """What a decoder layer does after its self-attention."""
-    heard = layer.multihead_attn(x, memory, memory, need_weights=False)[0]
-    x = layer.norm2(x + layer.dropout2(heard))
-    thought = layer.linear2(layer.dropout(layer.activation(layer.linear1(x))))
-    return layer.norm3(x + layer.dropout3(thought))
+def attend(attention: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> Tensor:
+    """Multi-head attention of stock weights: query (N, Q, d), memory (M, K, d) → (M, Q, d).
+
+    Where M is a multiple of N, each query listens to M / N memories in turn.
+    """
+    heads = attention.num_heads
+    of_query, of_memory = _projections(attention)
+    q = functional.linear(query, *of_query).unflatten(2, (heads, -1)).transpose(1, 2)
+    k, v = functional.linear(memory, *of_memory).unflatten(2, (2, heads, -1)).permute(2, 0, 3, 1, 4)
+    q = q.repeat_interleave(len(memory) // len(query), 0)
+    if attention.training and attention.dropout and q.device.type == "cpu":  # where the fused one drops slowly
+        share = (q / q.shape[3] ** 0.5 @ k.mT).softmax(3)
+        heard = dropout(share, attention.dropout, training=True) @ v
+    else:
+        heard = functional.scaled_dot_product_attention(q, k, v, dropout_p=attention.dropout * attention.training)
+    return attention.out_proj(heard.transpose(1, 2).flatten(2))
+
+
+def attend_with_few(attention: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> Tensor:
+    """As :func:`attend`, cheaper where there are fewer queries than memory tokens.
+
+    Keys and values are never made: the key matrix is applied to the queries, the value matrix to what they heard. The
+    keys' bias is the same for all tokens, so the softmax cancels it.
+    """
+    heads = attention.num_heads
+    of_query, (weight, bias) = _projections(attention)
+    key, value = weight.unflatten(0, (2, heads, -1))  # (heads, d / heads, d)
+    q = functional.linear(query, *of_query).unflatten(2, (heads, -1)) / key.shape[1] ** 0.5
+    q = torch.einsum("nqhc,hcd->nqhd", q, key).flatten(1, 2).repeat_interleave(len(memory) // len(query), 0)
+    share = dropout((q @ memory.mT).softmax(2), attention.dropout, attention.training)
+    heard = (share @ memory).unflatten(1, (-1, heads))
+    heard = torch.einsum("nqhd,hcd->nqhc", heard, value).flatten(2)
+    total = share.sum(2).unflatten(1, (-1, heads, 1))  # 1, but for dropout
+    heard = heard + (total * bias.unflatten(0, (2, heads, -1))[1]).flatten(2)
+    return attention.out_proj(heard)
+
+
+def _projections(attention: nn.MultiheadAttention) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Weight and bias of the queries, and of keys and values together."""
+    split = [attention.embed_dim, 2 * attention.embed_dim]
+    return tuple(zip(attention.in_proj_weight.split(split), attention.in_proj_bias.split(split), strict=True))

@@ -209,6 +209,7 @@ class TrainingLoop(Section):
     weight_decay: NonNegative
     clip_norm: Positive
     validations: Count
+    patience: Natural
 
 
 class Training(Section):

@@ -46,6 +46,12 @@ class StageRun:
         if len(self._history) - self._sent >= 100:
             self.flush()
 
+    def timing(self, step: int, values: Mapping[str, float]) -> None:
+        """Points of curves that differ from run to run: MLflow keeps them, history.parquet does not."""
+        now = mlflow.utils.time.get_current_time_millis()
+        points = [Metric(name, float(value), now, int(step)) for name, value in values.items()]
+        mlflow.MlflowClient().log_batch(mlflow.active_run().info.run_id, metrics=points)
+
     def summary(self, values: Mapping[str, float]) -> None:
         """Final numbers: they become metrics.json and the run's metrics."""
         self.metrics |= {name: float(value) for name, value in values.items()}
@@ -77,6 +83,22 @@ class StageRun:
 
     def history(self) -> pd.DataFrame:
         return pd.DataFrame(self._history, columns=HISTORY.names)
+
+
+class SilentRun(StageRun):
+    """The run of a process that only helps another one: what it says is heard nowhere."""
+
+    def flush(self) -> None: ...
+
+    def timing(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def figure(self, name: str, figure: Figure) -> None: ...
+
+    def table(self, name: str, frame: pd.DataFrame) -> None: ...
+
+    def artifact(self, path: Path, folder: str | None = None) -> None: ...
+
+    def dataset(self, name: str, frame: pd.DataFrame, source: Path) -> None: ...
 
 
 @contextmanager

@@ -19,14 +19,17 @@ CODE = ("conf", "stages", "dreamtalk_models", "flows", "dvc.yaml", ".dvcignore",
 
 @pytest.fixture(scope="module")
 def project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of its own: this tree's tracked files and the smoke profile's parameters."""
-    project = tmp_path_factory.mktemp("project")
+    return make_project(root, tmp_path_factory.mktemp("project"), ["profile=smoke"])
+
+
+def make_project(root: Path, project: Path, choices: list[str]) -> Path:
+    """A project of its own: this tree's tracked files, and parameters composed from conf/ with `choices`."""
     tracked = subprocess.run(["git", "ls-files", "-z", *CODE], cwd=root, capture_output=True, check=True).stdout
     for name in tracked.decode().split("\0"):
         if name and (root / name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, project / name)
-    compose_and_dump(project / "params.yaml", str(root / "conf"), None, "config", "", ["profile=smoke"])
+    compose_and_dump(project / "params.yaml", str(root / "conf"), None, "config", "", choices)
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     dvc(project, "init", "-q")
     return project

@@ -66,13 +66,16 @@ def read(path: Path) -> Coefficients:
     """
     check_input(path)
     try:
-        return (_read_mat if path.suffix.lower() == ".mat" else _read_parquet)(path)
+        found = (_read_mat if path.suffix.lower() == ".mat" else _read_parquet)(path)
     except KeyError as error:
         raise InputError(f"{path} has no {error}: is it a file of coefficients, as `dreamtalk fit` writes?") from error
     except (ValueError, TypeError, OSError, NotImplementedError, MatReadError, zlib.error, pa.ArrowInvalid) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as coefficients: {error}") from error
+    if not np.isfinite(found.expression).all():
+        raise InputError(f"{path} has expression coefficients that are not finite numbers")
+    return found
 
 
 def _write_mat(c: Coefficients, path: Path) -> None:

@@ -19,7 +19,7 @@ from stages.evaluation.portrait import Portrait, find_face, fitted, read_picture
 from stages.evaluation.rendering import draw, driving, warp
 from stages.evaluation.talking_head import predicted_code, reference_code, speak
 from stages.evaluation.workshop import Workshop
-from stages.features.audio import extract, windows
+from stages.features.audio import extract, rows_around
 from stages.files import atomic_path
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def expression(request: Request, workshop: Workshop, features: np.ndarray, portr
         code = reference_code(denoiser, workshop.style(request.style))
     return speak(
         denoiser,
-        windows(features, denoiser.config["window"]),
+        rows_around(features, denoiser.config["window"]),
         code,
         steps=request.steps,
         guidance=request.intensity,

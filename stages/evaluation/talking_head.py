@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from dreamtalk_models.denoiser import Denoiser
     from dreamtalk_models.style_predictor import StylePredictor
 
-FRAMES_AT_ONCE = 1024  # bounds memory for long voices; frames do not see each other, so it changes no result
-
 
 def device() -> torch.device:
     """Where networks run."""
@@ -55,7 +53,7 @@ def predicted_code(
 
 def speak(
     denoiser: Denoiser,
-    windows: np.ndarray,
+    sound: np.ndarray,
     style_code: np.ndarray,
     *,
     steps: int,
@@ -63,30 +61,28 @@ def speak(
     method: Method,
     seed: int,
 ) -> np.ndarray:
-    """Expression (n, D) for audio windows (n, W, C) in a style (d,).
+    """Expression (n, D) for sound in a style (d,).
 
     Args:
+        sound: windows (n, W, C), or the rows that they are cut from, (2n + 2w - 1, C).
         steps, method: of the reverse diffusion.
         guidance: intensity of the style; 0 neutral, 1 as the reference, above 1 stronger (DreamTalk, equation 9).
         seed: of the starting noise, which all frames share.
     """
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(1, 1, denoiser.motion_dim, generator=generator)
-    code = _batch_of_one(style_code, denoiser)
-    parts = [
-        sample(
-            denoiser,
-            chunk,
-            style_code=code,
-            steps=steps,
-            guidance=guidance,
-            method=method,
-            noise=start.expand(-1, chunk.shape[1], -1).to(chunk),
-            generator=generator,
-        )
-        for chunk in _batch_of_one(windows, denoiser).split(FRAMES_AT_ONCE, dim=1)
-    ]
-    return torch.cat(parts, dim=1)[0].cpu().numpy()
+    heard = _batch_of_one(sound, denoiser)
+    motion = sample(
+        denoiser,
+        heard,
+        style_code=_batch_of_one(style_code, denoiser),
+        steps=steps,
+        guidance=guidance,
+        method=method,
+        noise=start.expand(-1, denoiser.frames(heard), -1).to(heard),
+        generator=generator,
+    )
+    return motion[0].cpu().numpy()
 
 
 def _batch_of_one(array: np.ndarray, network: nn.Module) -> Tensor:

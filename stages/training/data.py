@@ -100,10 +100,9 @@ class Corpus:
         """(B, 2·length, C) feature rows beside `length` frames."""
         return self.audio.gather(clips, 2 * starts, 2 * length)
 
-    def sound_windows(self, clips: Tensor, starts: Tensor, length: int, window: int) -> Tensor:
-        """(B, length, 2·window+1, C) feature rows around each frame."""
-        rows = self.audio.gather(clips, 2 * starts - window, 2 * length - 1 + 2 * window)
-        return rows.unfold(1, 2 * window + 1, 2).transpose(2, 3)
+    def sound_around(self, clips: Tensor, starts: Tensor, length: int, window: int) -> Tensor:
+        """(B, 2·length + 2·window - 1, C): all rows within `window` rows of the frames' own."""
+        return self.audio.gather(clips, 2 * starts - window, 2 * length - 1 + 2 * window)
 
     def segments(self, clips: Tensor, shortest: int, longest: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Random starts and lengths (B,), in frames; all of a clip that has fewer than `shortest`."""

@@ -26,6 +26,7 @@ LIP_EXPERTS = ("none", "style_aware", "unconditional")
 VALIDATION_WINDOWS = 64
 VALIDATION_TIMES = 4  # diffusion times each window is noised to
 SAMPLED_WINDOWS = 64
+WINDOWS_PER_CLIP = 4  # of either, at most; more of the same few clips tell nothing new
 SAMPLING_STEPS = 10  # DDIM, as published
 
 
@@ -42,17 +43,18 @@ class Guide:
 
         Args:
             motion: (B, L, D) predicted.
-            batch: as of :func:`tuples`, with "sound" (B, 2L, C).
+            batch: as of :func:`tuples`, with "audio" (B, 2L + 2w - 1, C).
         """
         length = self.expert.clip_frames
         frames = starts[:, None] + torch.arange(length, device=motion.device)
-        rows = 2 * starts[:, None] + torch.arange(2 * length, device=motion.device)
+        before = (batch["audio"].shape[1] - 2 * motion.shape[1] + 1) // 2  # w: rows before the first frame's own
+        rows = before + 2 * starts[:, None] + torch.arange(2 * length, device=motion.device)
         styled = ~batch["null"]
         if not styled.any():
             return motion.new_zeros(())
         index = torch.arange(len(motion), device=motion.device)[:, None]
         lips = self.face.mouth_vertices(motion[index, frames][styled])
-        sound = batch["sound"][index, rows][styled]
+        sound = batch["audio"][index, rows][styled]
         return self.expert.sync_loss(lips, sound, batch["reference"][styled], batch["reference_mask"][styled])
 
 
@@ -68,8 +70,9 @@ def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: G
     """Random training tuples.
 
     Returns:
-        motion (B, L, D) and its valid frames (B, L); audio (B, L, W, C) for the denoiser and sound (B, 2L, C) for the
-        expert; reference (B, S, D) with reference_mask (B, S); null (B,), True = to be trained without style.
+        motion (B, L, D) and its valid frames (B, L); audio (B, 2L + 2w - 1, C), the rows around all frames;
+        reference (B, S, D) with reference_mask (B, S); null (B,), True = to be trained without style; t (B,) diffusion
+        times, uniform over 1..T, and noise (B, L, D); place (B,) in [0, 1), where the lip expert looks.
     """
     clips = corpus.clips(count, generator)
     starts = corpus.starts(clips, p.clip_frames, generator)
@@ -77,35 +80,32 @@ def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: G
     return {
         "motion": corpus.expression.gather(clips, starts, p.clip_frames),
         "valid": corpus.inside(clips, starts, p.clip_frames),
-        "audio": corpus.sound_windows(clips, starts, p.clip_frames, p.window),
-        "sound": corpus.sound(clips, starts, p.clip_frames),
+        "audio": corpus.sound_around(clips, starts, p.clip_frames, p.window),
         "reference": reference,
         "reference_mask": mask,
         "null": torch.rand(count, generator=generator) < p.null_style,
+        "t": torch.randint(1, p.diffusion_steps + 1, (count,), generator=generator),
+        "noise": torch.randn(count, p.clip_frames, corpus.expression.width, generator=generator),
+        "place": torch.rand(count, generator=generator),
     }
 
 
-def losses(
-    denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, generator: Generator, t: Tensor | None = None
-) -> dict[str, Tensor]:
+def losses(denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, t: Tensor | None = None) -> dict[str, Tensor]:
     """ "denoise" (equation 7: mean over frames and coefficients) and, with a guide, "sync" (equation 8).
 
     Args:
-        t: (B,) diffusion times; uniform over 1..T if None.
+        t: (B,) diffusion times in place of the batch's own.
     """
     motion, valid = batch["motion"], batch["valid"]
-    if t is None:
-        t = torch.randint(1, denoiser.schedule.steps + 1, (len(motion),), generator=generator)
-    noise = torch.randn(motion.shape, generator=generator).to(motion.device)
-    t = t.to(motion.device)
+    t = batch["t"] if t is None else t.to(motion.device)
     style = batch["reference"].masked_fill(batch["null"][:, None, None], 0)
     mask = batch["reference_mask"] & ~batch["null"][:, None]  # "no style" is zero motion with nothing masked
-    predicted = denoiser(q_sample(motion, t, noise, denoiser.schedule), t, batch["audio"], style, mask)
+    predicted = denoiser(q_sample(motion, t, batch["noise"], denoiser.schedule), t, batch["audio"], style, mask)
     error = (predicted - motion).square().mean(2)
     found = {"denoise": (error * valid).sum() / valid.sum()}
     if guide is not None:
-        last = (valid.sum(1).cpu() - guide.expert.clip_frames).clamp(min=0)
-        starts = data.uniform(torch.zeros_like(last), last, generator).to(motion.device)
+        last = (valid.sum(1) - guide.expert.clip_frames).clamp(min=0)
+        starts = (batch["place"] * (last + 1)).long()
         found["sync"] = guide.sync_loss(predicted, batch, starts)
     return found
 
@@ -114,17 +114,17 @@ def task(train: data.Corpus, val: data.Corpus, guide: Guide | None, p: parameter
     def total(found: dict[str, Tensor]) -> Tensor:
         return found["denoise"] + p.sync_weight * found.get("sync", 0.0)
 
-    def loss(denoiser: Denoiser, batch: loop.Batch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        found = losses(denoiser, guide, batch, generator)
+    def loss(denoiser: Denoiser, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        found = losses(denoiser, guide, batch)
         return total(found), found
 
     @torch.no_grad()
     def validate(denoiser: Denoiser) -> dict[str, float]:
-        generator = Generator().manual_seed(0)
-        batch = on_device(tuples(val, p, VALIDATION_WINDOWS, generator))
+        count = min(VALIDATION_WINDOWS, WINDOWS_PER_CLIP * len(val))
+        batch = on_device(tuples(val, p, count, Generator().manual_seed(0)))
         steps = denoiser.schedule.steps
         times = torch.linspace(steps / VALIDATION_TIMES / 2, steps, VALIDATION_TIMES).round().long()
-        rounds = [losses(denoiser, guide, batch, generator, t.expand(VALIDATION_WINDOWS)) for t in times]
+        rounds = [losses(denoiser, guide, batch, t.expand(count)) for t in times]
         mean = {name: torch.stack([found[name] for found in rounds]).mean() for name in rounds[0]}
         return {"loss": float(total(mean)), **{name: float(value) for name, value in mean.items()}}
 
@@ -146,7 +146,7 @@ def mouth_errors(
     "variation" is the sampled mouth's standard deviation in time over the true one's: 1 is as lively.
     """
     generator = Generator().manual_seed(0)
-    clips = torch.arange(SAMPLED_WINDOWS) % len(corpus)
+    clips = torch.arange(min(SAMPLED_WINDOWS, WINDOWS_PER_CLIP * len(corpus))) % len(corpus)
     starts = corpus.starts(clips, p.clip_frames, generator)
     reference, mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
     strangers = corpus.other(clips, generator)
@@ -156,7 +156,7 @@ def mouth_errors(
     style = {"style": reference, "style_mask": mask}
 
     def sampled(sound_clips: Tensor, sound_starts: Tensor) -> Tensor:
-        audio = corpus.sound_windows(sound_clips, sound_starts, p.clip_frames, p.window)
+        audio = corpus.sound_around(sound_clips, sound_starts, p.clip_frames, p.window)
         return sample(denoiser, **on_device({"audio": audio, **style, "noise": noise}), steps=SAMPLING_STEPS)
 
     own, other = sampled(clips, starts), sampled(strangers, elsewhere)

@@ -27,6 +27,8 @@ VARIANTS = ("style_aware", "unconditional")
 NEGATIVE_SHIFT = 2  # frames, the least that counts as out of sync
 VALIDATION_PAIRS = 1024
 TEST_PAIRS = 4096
+PAIRS_PER_CLIP = 64  # at most; more windows of the same few clips tell nothing new
+AT_ONCE = 64  # pairs judged at once; bounds memory, for each brings a style reference
 CURVE_SHIFT = 15  # frames
 CALIBRATION_BINS = 10
 
@@ -153,7 +155,7 @@ def similarity(expert: LipExpert, face: FaceModel, batch: loop.Batch) -> Tensor:
 
 
 def task(train: data.Corpus, val: data.Corpus, face: FaceModel, p: parameters.LipExpert) -> loop.Task:
-    def loss(expert: LipExpert, batch: loop.Batch, _: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(expert: LipExpert, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logit = logits(expert, face, batch)
         in_sync, weight = weights(batch["start"], logit.shape[2], p)
         entropy = functional.binary_cross_entropy_with_logits(logit, in_sync, weight, reduction="sum")
@@ -178,11 +180,22 @@ def judge(
     count: int,
     negatives: Negatives = "mixed",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The expert's probability, the truth and the cosine of `count` pairs, (B,) each; always the same pairs."""
+    """The expert's probability, the truth and the cosine of `count` pairs, (B,) each; always the same pairs.
+
+    Of a small corpus it takes fewer: at most PAIRS_PER_CLIP times its clips.
+    """
+    count = min(count, PAIRS_PER_CLIP * len(corpus))
     batch = pairs(corpus, p, count, Generator().manual_seed(0), negatives)
-    batch = {name: tensor.to(loop.device()) for name, tensor in batch.items()}
-    cosine = similarity(expert, face, batch)
-    return expert.probability(cosine), batch["in_sync"], cosine
+    cosine = similarities(expert, face, batch)
+    return expert.probability(cosine), batch["in_sync"].to(cosine.device), cosine
+
+
+def similarities(expert: LipExpert, face: FaceModel, batch: loop.Batch) -> Tensor:
+    """As :func:`similarity`, of any number of pairs, without gradients."""
+    parts = zip(*(tensor.split(AT_ONCE) for tensor in batch.values()), strict=True)
+    named = (dict(zip(batch, on_device(*part), strict=True)) for part in parts)
+    with torch.no_grad():
+        return torch.cat([similarity(expert, face, part) for part in named])
 
 
 def balanced_accuracy(probability: Tensor, in_sync: Tensor) -> float:
@@ -195,7 +208,16 @@ def offset_curve(
     expert: LipExpert, face: FaceModel, corpus: data.Corpus, p: parameters.LipExpert, count: int = 256
 ) -> np.ndarray:
     """Mean probability of sync against the sound's offset, -15..15 frames: (31,). The sound comes from the clip."""
+    return expert.probability(offset_similarities(expert, face, corpus, p, count)).mean(1).cpu().numpy()
+
+
+@torch.no_grad()
+def offset_similarities(
+    expert: LipExpert, face: FaceModel, corpus: data.Corpus, p: parameters.LipExpert, count: int = 256
+) -> Tensor:
+    """(31, count) cosines behind :func:`offset_curve`."""
     generator = Generator().manual_seed(0)
+    count = min(count, PAIRS_PER_CLIP * len(corpus))
     roomy = torch.nonzero(corpus.frames >= p.clip_frames + 2 * CURVE_SHIFT).flatten()
     if not len(roomy):
         roomy = torch.arange(len(corpus))
@@ -203,17 +225,22 @@ def offset_curve(
     last = (corpus.frames[clips] - p.clip_frames - CURVE_SHIFT).clamp(min=CURVE_SHIFT)
     starts = data.uniform(torch.full_like(clips, CURVE_SHIFT), last, generator)
     style, mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
-    fixed = {
-        "expression": corpus.expression.gather(clips, starts, p.clip_frames),
-        "style": style,
-        "style_mask": mask,
-    }
-    curve = []
-    for offset in range(-CURVE_SHIFT, CURVE_SHIFT + 1):
-        batch = fixed | {"audio": corpus.sound(clips, starts + offset, p.clip_frames)}
-        batch = {name: tensor.to(loop.device()) for name, tensor in batch.items()}
-        curve.append(float(expert.probability(similarity(expert, face, batch)).mean()))
-    return np.array(curve)
+    offsets = range(-CURVE_SHIFT, CURVE_SHIFT + 1)
+    curves = []
+    parts = (tensor.split(AT_ONCE) for tensor in (clips, starts, style, mask))
+    for clip, start, reference, padding in zip(*parts, strict=True):
+        code = expert.style_encoder(*on_device(reference, padding)) if expert.style_aware else None
+        expression, *sounds = on_device(
+            corpus.expression.gather(clip, start, p.clip_frames),
+            *(corpus.sound(clip, start + offset, p.clip_frames) for offset in offsets),
+        )
+        lips = expert.lip_tower(face.mouth_vertices(expression), code)
+        curves.append(torch.stack([functional.cosine_similarity(lips, expert.audio_tower(s, code)) for s in sounds]))
+    return torch.cat(curves, 1)
+
+
+def on_device(*tensors: Tensor) -> list[Tensor]:
+    return [tensor.to(loop.device()) for tensor in tensors]
 
 
 def report(
@@ -221,7 +248,7 @@ def report(
 ) -> None:
     """Final numbers and figures on the validation and test speakers."""
     offsets = range(-CURVE_SHIFT, CURVE_SHIFT + 1)
-    curves, calibration = {}, {}
+    curves, cosines, calibration = {}, {}, {}
     for name, corpus in corpora.items():
         for negatives in ("mixed", "hard", "easy"):
             probability, in_sync, _ = judge(expert, face, corpus, p, TEST_PAIRS, negatives)
@@ -229,8 +256,14 @@ def report(
             s.run.summary({f"{name}/balanced_accuracy{suffix}": balanced_accuracy(probability, in_sync)})
             if negatives == "mixed":
                 calibration[name] = (in_sync.cpu().numpy(), probability.cpu().numpy())
-        curves[name] = offset_curve(expert, face, corpus, p)
+        similar = offset_similarities(expert, face, corpus, p)
+        cosines[name] = similar.mean(1).tolist()
+        curves[name] = expert.probability(similar).detach().mean(1).cpu().numpy()
         s.run.summary({f"{name}/best_offset": offsets[int(curves[name].argmax())]})
+    s.run.figure(
+        "similarity",
+        figures.lines(offsets, cosines, "offset of the sound, frames", "mean cosine", "Lip expert", marker=0),
+    )
     s.run.figure(
         "offset",
         figures.lines(offsets, curves, "offset of the sound, frames", "probability of sync", "Lip expert", marker=0),

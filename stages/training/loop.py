@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -28,6 +28,7 @@ from stages.files import atomic_path
 from stages.params import TrainingLoop
 from stages.progress import track
 from stages.shards import WORK, code_version, shard_key
+from stages.training import distributed
 
 Batch = dict[str, Tensor]
 Log = Callable[[int, Mapping[str, float]], None]
@@ -37,6 +38,13 @@ CURVE_POINTS = 100  # of the training curves
 SAVE_EVERY_S = 60.0  # at least this often between validations; it changes no result
 
 
+class StateError(RuntimeError):
+    """What a killed training left cannot be read; the text says where it lies."""
+
+
+ERRORS = (StateError, distributed.BatchError)
+
+
 @dataclass(frozen=True)
 class Task:
     """What is trained, as three functions.
@@ -44,18 +52,19 @@ class Task:
     Attributes:
         batch: training examples on the CPU, all chance taken from the generator. Called from a worker thread, one
             step ahead.
-        loss: scalar to minimise and what else is worth a curve, from (network, batch on the device, generator).
+        loss: scalar to minimise and what else is worth a curve, from (network, batch on the device). Nothing random
+            but dropout, so that processes that share a batch do what one would.
         validate: numbers of the network in eval mode, without gradients. The weights with the least "loss" are kept;
             where there is no "loss", the last ones.
     """
 
     batch: Callable[[Generator], Batch]
-    loss: Callable[[nn.Module, Batch, Generator], tuple[Tensor, dict[str, Tensor]]]
+    loss: Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
     validate: Callable[[nn.Module], dict[str, float]]
 
 
 def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def train(
@@ -70,47 +79,57 @@ def train(
     log: Log,
     label: str,
     ema: float = 0.0,
+    timing: Log = lambda step, values: None,
 ) -> nn.Module:
     """Train `network`, or go on with what a killed run left in `work`.
 
-    AdamW, linear warm-up then cosine decay to zero, clipped gradients, bfloat16 on GPUs.
+    AdamW, linear warm-up then cosine decay to zero, clipped gradients, bfloat16 on GPUs. Under torchrun all processes
+    draw the same batch, each works on its part of it, and gradients are averaged.
 
     Args:
-        steps: steps in all; 0 returns the network as it is.
+        steps: steps in all; 0 returns the network as it is. Fewer are taken where settings.patience runs out.
         learning_rate: its peak.
-        work: folder of this training's state; see :func:`workspace`.
+        work: folder of this training's state, the same for all processes; see :func:`workspace`.
         log: takes (step, values): curves "train/..." and "val/...".
         ema: decay of the running mean of the weights, which is what is validated and kept; 0 keeps the weights.
+        timing: as `log`: "time/loader_share", the share of the time that waits for batches, and "time/step_s".
 
     Returns:
         The network with the weights to keep, in eval mode, on :func:`device`.
 
     Raises:
         FloatingPointError: the loss is not finite; names the step.
+        StateError: the state in `work` is damaged.
+        distributed.BatchError: the batch does not divide over the processes.
     """
     if not steps:
         return network.eval()
     network.to(device())
+    objective = distributed.parallel(_Objective(network, task))
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=settings.weight_decay)
     state = _State(work, network, average, optimizer)
     state.resume(log)
-    recent = _Means()
+    recent, clock = _Means(), _Clock()
     saved = time.monotonic()
 
     with ThreadPoolExecutor(1) as loader:
         upcoming = loader.submit(task.batch, _generator(seed, state.step, "batch"))
         for step in track(range(state.step + 1, steps + 1), label, unit="step"):
-            batch = {name: tensor.to(device()) for name, tensor in upcoming.result().items()}
+            if state.worse > settings.patience > 0:
+                break
+            with clock.waiting():
+                drawn = upcoming.result()
+            batch = {name: tensor.to(device()) for name, tensor in distributed.share(drawn).items()}
             if step < steps:
                 upcoming = loader.submit(task.batch, _generator(seed, step, "batch"))
 
             network.train()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * schedule(step, steps, settings.warmup)
-            torch.manual_seed(_step_seed(seed, step, "network"))  # dropout
+            torch.manual_seed(_step_seed(seed, step, "network", distributed.rank()))  # dropout
             with torch.autocast(device().type, torch.bfloat16, enabled=device().type == "cuda"):
-                loss, metrics = task.loss(network, batch, _generator(seed, step, "loss"))
+                loss, metrics = objective(batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
@@ -122,23 +141,35 @@ def train(
             validate = step == steps or step % math.ceil(steps / settings.validations) == 0
             if not validate and step % math.ceil(steps / CURVE_POINTS):
                 continue
-            values = {f"train/{name}": value for name, value in recent.take().items()}
+            values = {f"train/{name}": value for name, value in distributed.mean(recent.take()).items()}
             if not math.isfinite(values["train/loss"]):
                 raise FloatingPointError(f"{label}: the loss is not finite at step {step}; try a lower learning_rate")
+            timing(step, clock.take(step))
             if validate:
                 judged = (network if average is None else average.module).eval()
-                with torch.no_grad():
-                    found = task.validate(judged)
+                found = distributed.of_first(lambda network=judged: _without_gradients(task.validate, network))
                 values |= {f"val/{name}": value for name, value in found.items()}
                 if not math.isfinite(found.get("loss", 0.0)):
                     raise FloatingPointError(f"{label}: the validation loss is not finite at step {step}")
-                state.keep_best(judged, found.get("loss", -step))
+                state.judge(judged, found.get("loss", -step))
             log(step, values)
             state.history.append((step, values))
             if validate or time.monotonic() - saved > SAVE_EVERY_S:
                 state.save(step)
                 saved = time.monotonic()
+    distributed.meet()
     return state.best().eval()
+
+
+class _Objective(nn.Module):
+    """The loss as a module, so that gradients are averaged over processes whatever methods of the network it calls."""
+
+    def __init__(self, network: nn.Module, task: Task) -> None:
+        super().__init__()
+        self.network, self._loss = network, task.loss
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return self._loss(self.network, batch)
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
@@ -161,7 +192,9 @@ def workspace(stage: str, identity: Any, inputs: list[Path]) -> Iterator[Path]:
     folder = WORK / stage / shard_key(identity, stats, code_version(*PACKAGES))
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
-    shutil.rmtree(folder)
+    distributed.meet()
+    if distributed.rank() == 0:
+        shutil.rmtree(folder)
 
 
 class _State:
@@ -175,15 +208,19 @@ class _State:
         self._network, self._average, self._optimizer = network, average, optimizer
         self._least = math.inf
         self.step = 0
+        self.worse = 0  # validations since the best one
         self.history: list[tuple[int, dict[str, float]]] = []
 
     def resume(self, log: Log) -> None:
         """Take up the last state, if there is one, and tell its curves again."""
         if not self._last.exists():
             return
-        with safe_open(self._last, framework="pt") as file:
-            header = json.loads(file.metadata()["state"])
-        tensors = load_file(self._last)
+        try:
+            with safe_open(self._last, framework="pt") as file:
+                header = json.loads(file.metadata()["state"])
+            tensors = load_file(self._last)
+        except SafetensorError as error:
+            raise StateError(f"{self._last} is damaged ({error}): remove its folder to train anew") from error
         self._network.load_state_dict(_below(tensors, "network."))
         if self._average is not None:
             self._average.load_state_dict(_below(tensors, "average."))
@@ -193,30 +230,58 @@ class _State:
             moments[int(index)][key] = tensor
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.step, self._least, self.history = header["step"], header["least"], header["history"]
+        self.step, self.worse, self._least = header["step"], header["worse"], header["least"]
+        self.history = header["history"]
         for step, values in self.history:
             log(step, values)
 
     def save(self, step: int) -> None:
         self.step = step
+        if distributed.rank():
+            return
         tensors = _above(self._network.state_dict(), "network.")
         if self._average is not None:
             tensors |= _above(self._average.state_dict(), "average.")
         for index, moments in self._optimizer.state_dict()["state"].items():
             tensors |= _above(moments, f"optimizer.{index}.")
-        header = {"step": step, "least": self._least, "history": self.history}
+        header = {"step": step, "worse": self.worse, "least": self._least, "history": self.history}
         with atomic_path(self._last) as tmp:
             save_file(tensors, tmp, metadata={"state": json.dumps(header)})
 
-    def keep_best(self, network: nn.Module, loss: float) -> None:
-        if loss < self._least:
-            self._least = loss
+    def judge(self, network: nn.Module, loss: float) -> None:
+        """Keep the weights if they are the best so far."""
+        self.worse += 1
+        if loss >= self._least:
+            return
+        self.worse, self._least = 0, loss
+        if distributed.rank() == 0:
             with atomic_path(self._best) as tmp:
                 save_file(_above(network.state_dict(), ""), tmp)
 
     def best(self) -> nn.Module:
         self._network.load_state_dict(load_file(self._best))
         return self._network
+
+
+class _Clock:
+    """Where the time of the last steps went."""
+
+    def __init__(self) -> None:
+        self._step, self._start, self._waited = 0, time.perf_counter(), 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
+
+    def take(self, step: int) -> dict[str, float]:
+        """Of the steps since the last call; the first time, of those since the start of this process."""
+        now = time.perf_counter()
+        spent, count = now - self._start, max(1, step - self._step)
+        found = {"time/loader_share": self._waited / spent, "time/step_s": spent / count}
+        self._step, self._start, self._waited = step, now, 0.0
+        return found
 
 
 class _Means:
@@ -237,8 +302,13 @@ class _Means:
         return means
 
 
-def _step_seed(seed: int, step: int, purpose: str) -> int:
-    return int(shard_key(seed, step, purpose)[:15], 16)
+@torch.no_grad()
+def _without_gradients(validate: Callable[[nn.Module], dict[str, float]], network: nn.Module) -> dict[str, float]:
+    return validate(network)
+
+
+def _step_seed(*what: int | str) -> int:
+    return int(shard_key(*what)[:15], 16)
 
 
 def _generator(seed: int, step: int, purpose: str) -> Generator:

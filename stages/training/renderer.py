@@ -132,7 +132,7 @@ def task(train: Pictures, val: Pictures, scale: tuple[Tensor, Tensor], p: parame
     def total(found: dict[str, Tensor]) -> Tensor:
         return found["warp"] if stage == "warp" else found["final"] + p.warp_weight * found["warp"]
 
-    def loss(network: PIRenderer, batch: loop.Batch, _: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(network: PIRenderer, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
         found = losses(network, batch)
         return total(found), found
 

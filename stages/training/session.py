@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from dreamtalk_models.face_model import FaceModel
 from stages import tables, tracking
 from stages.files import fresh_dir
 from stages.params import Params, ParamsError, load
-from stages.training import loop
+from stages.training import distributed, loop
 from stages.training.data import DataError
 
 SPLIT = Path("data/split.parquet")
@@ -70,11 +70,13 @@ class Session:
             log=lambda step, values: self.run.log(steps_before + step, values),
             label=f"{self.label} {part}".strip(),
             ema=ema,
+            timing=lambda step, values: self.run.timing(steps_before + step, values),
         )
 
     def save(self, network: nn.Module) -> None:
         """Write the stage's weights."""
-        checkpoints.save(network, self.out / WEIGHTS, stage=self.label)
+        if distributed.rank() == 0:
+            checkpoints.save(network, self.out / WEIGHTS, stage=self.label)
 
 
 @contextmanager
@@ -82,6 +84,7 @@ def session(stage: str, section: str, variant: str | None = None, inputs: tuple[
     """Open a training stage: models/<section>[/<variant>] and metrics/<section>[/<variant>].json are its outputs.
 
     Bad parameters, bad or missing inputs and numbers that run away end the program with one line on stderr and code 2.
+    Under torchrun the first process alone writes and tells.
 
     Args:
         stage: name in dvc.yaml, without its variant.
@@ -92,17 +95,27 @@ def session(stage: str, section: str, variant: str | None = None, inputs: tuple[
     sections = ["training", section]
     try:
         params = load()
-        out = fresh_dir(Path("models") / place)
+        distributed.join()
+        out = Path("models") / place
         metrics = Path("metrics") / place.with_suffix(".json")
         identity = [variant, params.seed, *(getattr(params, name).model_dump(mode="json") for name in sections)]
         with (
-            tracking.stage_run(stage, params, sections, variant=variant, out=out, metrics=metrics) as run,
+            _run(stage, params, sections, variant=variant, out=out, metrics=metrics) as run,
             loop.workspace(stage, identity, list(inputs)) as work,
         ):
             yield Session(params, run, out, work, f"{stage}/{variant}" if variant else stage)
-    except (ParamsError, FileNotFoundError, DataError, FloatingPointError) as error:
+    except (ParamsError, FileNotFoundError, DataError, FloatingPointError, *loop.ERRORS) as error:
         print(f"{stage}: {error}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        distributed.leave()
+
+
+def _run(stage: str, params: Params, sections: list[str], *, out: Path, **options) -> AbstractContextManager:
+    """The tracked run of the first process; silence for the others."""
+    if distributed.rank():
+        return nullcontext(tracking.SilentRun())
+    return tracking.stage_run(stage, params, sections, out=fresh_dir(out), **options)
 
 
 def read_split(run: tracking.StageRun) -> pd.DataFrame:

@@ -59,14 +59,22 @@ def styled(denoiser: Denoiser, corpus: data.Corpus, identities: pd.Series) -> St
 
 
 def examples(train: Styled, variant: str, p: parameters.StylePredictor, count: int, generator: Generator) -> loop.Batch:
-    """Random clips: audio (B, 2N, C) of a random segment with audio_mask, identity (B, I), code (B, d)."""
+    """Random clips: audio (B, 2N, C) of a random segment with audio_mask, identity (B, I), code (B, d), and t (B,)
+    diffusion times, uniform over 1..T, with noise (B, d)."""
     corpus = train.corpus
     clips = corpus.clips(count, generator)
     segments = corpus.segments(clips, p.audio_frames_min, p.audio_frames, generator)
     audio, mask = corpus.speech(clips, *segments, p.audio_frames)
     others = corpus.other_of_speaker(clips, generator)
     portraits = clips if variant == "no_cross_id" else others
-    return {"audio": audio, "audio_mask": mask, "identity": corpus.identity[portraits], "code": train.code[clips]}
+    return {
+        "audio": audio,
+        "audio_mask": mask,
+        "identity": corpus.identity[portraits],
+        "code": train.code[clips],
+        "t": torch.randint(1, p.diffusion_steps + 1, (count,), generator=generator),
+        "noise": torch.randn(count, train.code.shape[1], generator=generator),
+    }
 
 
 def whole_clips(part: Styled, p: parameters.StylePredictor) -> loop.Batch:
@@ -77,30 +85,30 @@ def whole_clips(part: Styled, p: parameters.StylePredictor) -> loop.Batch:
     return {"audio": audio, "audio_mask": mask, "identity": part.portrait, "code": part.code}
 
 
-def error(predictor: StylePredictor, batch: loop.Batch, generator: Generator, t: Tensor | None = None) -> Tensor:
-    """Equation 10 in normalised codes, a mean over their elements; `t` (B,) is uniform over 1..T if None."""
+def error(predictor: StylePredictor, batch: loop.Batch) -> Tensor:
+    """Equation 10 in normalised codes, a mean over their elements."""
     code = predictor.normalise(batch["code"])
     if predictor.regression:
         return (predictor(None, None, batch["audio"], batch["audio_mask"], batch["identity"]) - code).square().mean()
-    if t is None:
-        t = torch.randint(1, predictor.schedule.steps + 1, (len(code),), generator=generator)
-    t = t.to(code.device)
-    noised = q_sample(code, t, torch.randn(code.shape, generator=generator).to(code.device), predictor.schedule)
-    return (predictor(noised, t, batch["audio"], batch["audio_mask"], batch["identity"]) - code).square().mean()
+    noised = q_sample(code, batch["t"], batch["noise"], predictor.schedule)
+    return (
+        (predictor(noised, batch["t"], batch["audio"], batch["audio_mask"], batch["identity"]) - code).square().mean()
+    )
 
 
 def task(train: Styled, val: Styled, variant: str, p: parameters.StylePredictor) -> loop.Task:
-    def loss(predictor: StylePredictor, batch: loop.Batch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        return error(predictor, batch, generator), {}
+    def loss(predictor: StylePredictor, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return error(predictor, batch), {}
 
     known = whole_clips(val, p)
 
     def validate(predictor: StylePredictor) -> dict[str, float]:
-        batch = {name: tensor.to(loop.device()) for name, tensor in known.items()}
         generator = Generator().manual_seed(0)
+        batch = known | {"noise": torch.randn(known["code"].shape, generator=generator)}
+        batch = {name: tensor.to(loop.device()) for name, tensor in batch.items()}
         steps = predictor.schedule.steps
         times = torch.linspace(steps / VALIDATION_TIMES / 2, steps, VALIDATION_TIMES).round().long()
-        errors = [error(predictor, batch, generator, t.expand(len(known["code"]))) for t in times]
+        errors = [error(predictor, batch | {"t": t.expand(len(batch["code"])).to(loop.device())}) for t in times]
         return {"loss": float(torch.stack(errors).mean())}
 
     return loop.Task(lambda generator: examples(train, variant, p, p.batch, generator), loss, validate)

@@ -104,7 +104,7 @@ def contrast(network: SyncNet, batch: loop.Batch, temperature: float) -> tuple[T
 
 
 def task(train: Mouths, val: Mouths, p: parameters.SyncNet) -> loop.Task:
-    def loss(network: SyncNet, batch: loop.Batch, _: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(network: SyncNet, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return contrast(network, batch, p.temperature)
 
     def validate(network: SyncNet) -> dict[str, float]:

@@ -6,7 +6,7 @@ from torch import nn
 
 from dreamtalk_models.denoiser import LOWER_FACE, Denoiser
 from dreamtalk_models.published import denoiser as published_denoiser
-from dreamtalk_models.transformer import MiddleTokenDecoder
+from dreamtalk_models.transformer import MiddleTokenDecoder, dropout
 from tests.dreamtalk_models.helpers import SMALL, assert_golden, overfit, weights, without_gradient
 
 
@@ -46,15 +46,47 @@ def test_published_split():
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_middle_token_decoder_is_the_stock_decoder(layers):
-    sizes = {"d_model": 16, "heads": 2, "feedforward": 32, "layers": layers, "dropout": 0.1}
-    ours = MiddleTokenDecoder(**sizes).eval()
-    layer = nn.TransformerDecoderLayer(16, 2, 32, 0.1, batch_first=True)
-    stock = nn.TransformerDecoder(layer, layers, norm=nn.LayerNorm(16)).eval()
+@pytest.mark.parametrize("training", [False, True])
+def test_middle_token_decoder_is_the_stock_decoder(layers, training):
+    ours, stock = MiddleTokenDecoder(**SMALL | {"layers": layers}), stock_decoder(layers)
     stock.load_state_dict(ours.state_dict())
-    target, memory = torch.randn(2, 5, 16), torch.randn(2, 3, 5, 16)
-    expected = stock(target.repeat_interleave(3, dim=0), memory.flatten(0, 1))[:, 2].unflatten(0, (2, 3))
-    torch.testing.assert_close(ours(target, memory), expected)
+    target, memory = torch.randn(2, 2, 5, 16), torch.randn(2, 3, 5, 16)
+    found = ours.train(training)(target, memory)
+    assert found.shape == (2, 3, 2, 16)
+    for style in range(2):
+        expected = stock(target[:, style].repeat_interleave(3, dim=0), memory.flatten(0, 1))[:, 2]
+        torch.testing.assert_close(found[:, :, style], expected.unflatten(0, (2, 3)))
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_middle_token_decoder_has_the_stock_decoders_gradients(layers):
+    ours, stock = MiddleTokenDecoder(**SMALL | {"layers": layers}).train(), stock_decoder(layers)
+    stock.load_state_dict(ours.state_dict())
+    target, memory, weight = torch.randn(2, 1, 5, 16), torch.randn(2, 3, 5, 16), torch.randn(6, 16)
+    (ours(target, memory).flatten(0, 2) * weight).sum().backward()
+    (stock(target[:, 0].repeat_interleave(3, dim=0), memory.flatten(0, 1))[:, 2] * weight).sum().backward()
+    for (name, found), expected in zip(ours.named_parameters(), stock.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def stock_decoder(layers):
+    layer = nn.TransformerDecoderLayer(SMALL["d_model"], SMALL["heads"], SMALL["feedforward"], 0.0, batch_first=True)
+    return nn.TransformerDecoder(layer, layers, norm=nn.LayerNorm(SMALL["d_model"]))
+
+
+@pytest.mark.parametrize("chance", [0.1, 0.5])
+def test_dropout_keeps_the_mean_and_drops_its_share(chance):
+    x = torch.ones(1001, 1001, requires_grad=True)
+    dropped = dropout(x, chance, training=True)
+    assert (dropped == 0).float().mean() == pytest.approx(chance, abs=2e-3)
+    torch.testing.assert_close(dropped.unique(), torch.tensor([0, 1 / (1 - chance)]))
+    dropped.sum().backward()
+    assert torch.equal(x.grad, dropped.detach())
+    assert torch.equal(dropout(x, chance, training=False), x)
+    torch.manual_seed(1)
+    first = dropout(x, chance, training=True)
+    torch.manual_seed(1)
+    assert torch.equal(dropout(x, chance, training=True), first)
 
 
 @pytest.mark.parametrize("decoder", ["split", "single"])
@@ -104,8 +136,17 @@ def test_overfits_a_clip(inputs):
     assert last < first / 10
 
 
+def test_rows_stand_for_the_windows_cut_from_them(small_denoiser):
+    rows = torch.randn(2, 11, 5)
+    windows = rows.unfold(1, 5, 2).transpose(2, 3)
+    assert small_denoiser.frames(rows) == small_denoiser.frames(windows) == 4
+    torch.testing.assert_close(small_denoiser.encode_audio(rows), small_denoiser.encode_audio(windows))
+    part = small_denoiser.audio_of_frames(rows, 1, 2), small_denoiser.audio_of_frames(windows, 1, 2)
+    torch.testing.assert_close(*map(small_denoiser.encode_audio, part))
+
+
 def test_refuses_windows_of_the_wrong_shape(small_denoiser, inputs):
-    for shape in [(2, 4, 7, 5), (2, 4, 5, 9), (4, 5, 5)]:
+    for shape in [(2, 4, 7, 5), (2, 4, 5, 9), (4, 4, 5), (4, 5, 6), (5, 5)]:
         with pytest.raises(ValueError, match=r"\(B, L, 5, 5\)"):
             small_denoiser.encode_audio(torch.zeros(shape))
 

@@ -57,9 +57,9 @@ def test_sampling_is_the_published_one(golden, guidance):
     assert_golden(motion, vectors[f"out/ddim10_cfg{guidance}"])
 
 
-@pytest.mark.parametrize(("guidance", "styles", "batch"), [(1.0, 1, 2), (0.0, 1, 2), (2.0, 2, 4)])
-def test_encodes_once_and_computes_only_the_halves_that_count(small_denoiser, inputs, guidance, styles, batch):
-    calls = {"audio": 0, "style": 0, "batches": []}
+@pytest.mark.parametrize(("guidance", "encoded", "heard"), [(1.0, 1, 1), (0.0, 1, 1), (2.0, 2, 2)])
+def test_encodes_once_and_computes_only_the_halves_that_count(small_denoiser, inputs, guidance, encoded, heard):
+    calls = {"audio": 0, "style": 0, "heard": []}
     for name in ("audio", "style"):
         encode = getattr(small_denoiser, f"encode_{name}")
 
@@ -69,9 +69,9 @@ def test_encodes_once_and_computes_only_the_halves_that_count(small_denoiser, in
 
         setattr(small_denoiser, f"encode_{name}", count)
     denoise = small_denoiser.denoise
-    small_denoiser.denoise = lambda x, *rest: calls["batches"].append(len(x)) or denoise(x, *rest)
+    small_denoiser.denoise = lambda *given: calls["heard"].append(given[3].shape[1]) or denoise(*given)
     sample(small_denoiser, **inputs, steps=3, guidance=guidance)
-    assert calls == {"audio": 1, "style": styles, "batches": [batch] * 3}
+    assert calls == {"audio": 1, "style": encoded, "heard": [heard] * 3}
 
 
 def test_ready_code_stands_for_the_style_clip(small_denoiser, inputs):
@@ -84,6 +84,14 @@ def test_ready_code_stands_for_the_style_clip(small_denoiser, inputs):
 def test_chunks_do_not_change_the_motion(small_denoiser, inputs, guidance):
     whole = sample(small_denoiser, **inputs, guidance=guidance)
     torch.testing.assert_close(sample(small_denoiser, **inputs, guidance=guidance, chunk=3), whole)
+
+
+@pytest.mark.parametrize("chunk", [2, 64])
+def test_rows_of_sound_stand_for_the_windows(small_denoiser, inputs, chunk):
+    rows = torch.randn(2, 11, 5)
+    inputs |= {"audio": rows.unfold(1, 5, 2).transpose(2, 3)}
+    expected = sample(small_denoiser, **inputs)
+    torch.testing.assert_close(sample(small_denoiser, **inputs | {"audio": rows}, chunk=chunk), expected)
 
 
 @pytest.mark.parametrize("method", ["ddim", "ddpm"])
@@ -101,6 +109,11 @@ def test_refuses_what_cannot_be_sampled(small_denoiser, inputs):
         sample(small_denoiser, inputs["audio"])
     with pytest.raises(ValueError, match="all padding"):
         sample(small_denoiser, **{**inputs, "style_mask": torch.ones(2, 12, dtype=torch.bool)})
+    for name in ("audio", "style"):
+        broken = inputs[name].clone()
+        broken[0, 1] = torch.nan
+        with pytest.raises(ValueError, match=f"the {name} has values that are not finite"):
+            sample(small_denoiser, **{**inputs, name: broken})
     with pytest.raises(ValueError, match=r"1\.\.1000"):
         sample(small_denoiser, **inputs, steps=1001)
     with pytest.raises(ValueError, match="ddim"):

@@ -8,6 +8,7 @@ import torch
 
 from dreamtalk_models.denoiser import Denoiser
 from stages.evaluation import talking_head
+from stages.features import audio
 from tests.stages.evaluation.talking import DIMS, SIZES
 
 CHANNELS = 5
@@ -46,14 +47,36 @@ def test_equal_sound_gives_equal_frames(denoiser: Denoiser, sound: np.ndarray) -
     np.testing.assert_allclose(motion, np.tile(motion[0], (6, 1)), atol=1e-5)
 
 
-def test_long_voices_in_pieces_are_the_same(
-    denoiser: Denoiser, sound: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = speak(denoiser, sound, reference(denoiser, 0), guidance=2.0)
-    monkeypatch.setattr(talking_head, "FRAMES_AT_ONCE", 3)
-    pieces = speak(denoiser, sound, reference(denoiser, 0), guidance=2.0)
-    assert pieces.shape == (10, DIMS)
-    np.testing.assert_allclose(pieces, whole, atol=1e-5)
+def test_rows_of_sound_are_heard_as_their_windows(denoiser: Denoiser) -> None:
+    features = np.random.default_rng(0).normal(size=(34, CHANNELS)).astype(np.float32)
+    code = reference(denoiser, 0)
+    by_windows = speak(denoiser, audio.windows(features), code, guidance=2.0)
+    by_rows = speak(denoiser, audio.rows_around(features), code, guidance=2.0)
+    assert by_rows.shape == (17, DIMS)
+    np.testing.assert_allclose(by_rows, by_windows, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_sound_shorter_than_a_window(denoiser: Denoiser, frames: int) -> None:
+    rows = audio.rows_around(np.ones((2 * frames, CHANNELS), np.float32))
+    motion = speak(denoiser, rows, reference(denoiser, 0))
+    assert motion.shape == (frames, DIMS)
+    assert np.isfinite(motion).all()
+
+
+def test_twenty_minutes_of_sound(denoiser: Denoiser) -> None:
+    rows = np.random.default_rng(0).normal(size=(60009, CHANNELS)).astype(np.float32)
+    motion = speak(denoiser, rows, reference(denoiser, 0), steps=1)
+    assert motion.shape == (30000, DIMS)
+    last = speak(denoiser, rows[-41:], reference(denoiser, 0), steps=1)
+    np.testing.assert_allclose(motion[-16:], last, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 10_000])
+def test_style_clips_of_any_length(denoiser: Denoiser, frames: int) -> None:
+    code = reference(denoiser, 0, frames)
+    assert code.shape == (denoiser.config["d_model"],)
+    assert np.isfinite(code).all()
 
 
 def test_without_intensity_every_style_is_the_neutral_one(denoiser: Denoiser, sound: np.ndarray) -> None:

@@ -79,7 +79,7 @@ def test_level_is_kept_because_it_carries_emotion() -> None:
 
 def test_other_rates_are_resampled() -> None:
     at_44k, at_16k = (audio.extract(tone(200, 1.0, rate), rate, MEL) for rate in (44100, 16000))
-    assert at_44k.shape == at_16k.shape
+    assert at_44k.shape == at_16k.shape == audio.extract(tone(200, 1.0, 8000), 8000, MEL).shape
     np.testing.assert_allclose(at_44k[5:-5, 40], at_16k[5:-5, 40], atol=0.02)
 
 
@@ -139,11 +139,32 @@ def test_networks_give_what_the_library_gives(network: params.Audio) -> None:
 
 def test_pieces_make_the_whole(network: params.Audio) -> None:
     rng = np.random.default_rng(1)
-    sound = (tone(120, 6.0) * rng.uniform(0, 1, 6).repeat(16000)).astype(np.float32)
+    sound = (rng.normal(size=20 * 16000) * rng.uniform(0.01, 0.3, 200).repeat(1600)).astype(np.float32)
     whole = audio.extract(sound, 16000, network)
-    pieces = audio.extract(sound, 16000, network.model_copy(update={"chunk_seconds": 3.0}))
-    assert pieces.shape == whole.shape
-    assert np.abs(pieces - whole).mean() < 0.1 * whole.std()
+    pieces = audio.extract(sound, 16000, network.model_copy(update={"chunk_seconds": 6.0}))
+    assert pieces.shape == whole.shape == (1000, 16)
+    assert np.abs(pieces - whole).max() < 0.05 * whole.std()
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_networks_take_silence_and_telephone_sound(network: params.Audio, rate: int) -> None:
+    for sound in (np.zeros(rate, np.float32), tone(120, 1.0, rate)):
+        found = audio.extract(sound, rate, network)
+        assert found.shape == (50, 16)
+        assert np.isfinite(found).all()
+
+
+@pytest.mark.slow
+def test_twenty_minutes() -> None:
+    rows = audio.extract(np.tile(tone(150, 1.0), 1200), 16000, MEL)
+    assert rows.shape == (60000, 43)
+    np.testing.assert_allclose(rows[30000:30050], rows[100:150], atol=1e-3)
+
+
+def test_long_sound_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = audio.extract(tone(150, 3.0), 16000, MEL)
+    monkeypatch.setattr(audio, "ROWS_AT_ONCE", 7)
+    np.testing.assert_array_equal(audio.extract(tone(150, 3.0), 16000, MEL), whole)
 
 
 def test_an_absent_checkpoint_is_named_with_the_way_to_get_it(tmp_path: Path, monkeypatch) -> None:

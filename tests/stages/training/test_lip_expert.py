@@ -24,7 +24,7 @@ P = LipExpert(
     steps=350,
     learning_rate=5e-3,
 )
-LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=3)
+LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=3, patience=0)
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -11,7 +11,7 @@ from torch import nn
 from stages.params import TrainingLoop
 from stages.training import loop
 
-SETTINGS = TrainingLoop(warmup=0.1, weight_decay=0.01, clip_norm=1.0, validations=5)
+SETTINGS = TrainingLoop(warmup=0.1, weight_decay=0.01, clip_norm=1.0, validations=5, patience=0)
 
 
 class Killed(Exception):
@@ -30,13 +30,12 @@ def task(kill_at: int | None = None) -> loop.Task:
         x = torch.randn(32, 4, generator=generator)
         return {"x": x, "y": x.sum(1, keepdim=True)}
 
-    def loss(net: nn.Module, examples: loop.Batch, generator: torch.Generator):
+    def loss(net: nn.Module, examples: loop.Batch):
         nonlocal seen
         seen += 1
         if seen == kill_at:
             raise Killed
-        noise = torch.randn(examples["x"].shape, generator=generator)
-        error = (net(examples["x"] + 0.1 * noise) - examples["y"]).square().mean()
+        error = (net(examples["x"]) - examples["y"]).square().mean()
         return error, {"error": error}
 
     def validate(net: nn.Module) -> dict[str, float]:
@@ -108,8 +107,38 @@ def test_the_best_validated_weights_are_kept(tmp_path: Path) -> None:
     assert not trained.training
 
 
+def test_a_training_that_gets_no_better_ends(tmp_path: Path) -> None:
+    verdicts = iter([3.0, 1.0, 2.0, 1.5, 4.0, 0.5])
+    curves, times = [], []
+    patient = SETTINGS.model_copy(update={"validations": 20, "patience": 2})
+    chosen = loop.Task(task().batch, task().loss, lambda net: {"loss": next(verdicts)})
+    loop.train(
+        network(),
+        chosen,
+        patient,
+        steps=20,
+        learning_rate=1e-2,
+        seed=0,
+        work=tmp_path,
+        log=lambda step, values: curves.append(values["val/loss"]),
+        label="t",
+        timing=lambda step, values: times.append(values),
+    )
+    assert curves == [3.0, 1.0, 2.0, 1.5, 4.0]  # the best one, and three that are not better
+    assert all(0 <= values["time/loader_share"] <= 1 and values["time/step_s"] > 0 for values in times)
+
+
+def test_a_truncated_state_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(tmp_path, kill_at=30)
+    state = tmp_path / "last.safetensors"
+    state.write_bytes(state.read_bytes()[:-50])
+    with pytest.raises(loop.StateError, match=r"last\.safetensors is damaged"):
+        run(tmp_path)
+
+
 def test_infinite_loss_names_the_step(tmp_path: Path) -> None:
-    broken = loop.Task(task().batch, lambda net, x, g: (net(x["x"]).mean() * math.inf, {}), lambda net: {"loss": 0.0})
+    broken = loop.Task(task().batch, lambda net, x: (net(x["x"]).mean() * math.inf, {}), lambda net: {"loss": 0.0})
     with pytest.raises(FloatingPointError, match="not finite at step 1"):
         loop.train(
             network(), broken, SETTINGS, steps=5, learning_rate=1e-2, seed=0, work=tmp_path, log=print, label="broken"

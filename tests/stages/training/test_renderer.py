@@ -25,7 +25,7 @@ P = Renderer(
     learning_rate=2e-3,
     ema=0.9,
 )
-LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=2)
+LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=2, patience=0)
 
 
 def pictures(seed: int) -> renderer.Pictures:

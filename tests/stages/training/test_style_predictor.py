@@ -24,7 +24,7 @@ P = StylePredictor(
     learning_rate=5e-3,
     ema=0.9,
 )
-LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=3)
+LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=3, patience=0)
 
 
 @pytest.fixture(scope="module")

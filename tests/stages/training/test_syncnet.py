@@ -10,7 +10,7 @@ from stages.params import SyncNet, TrainingLoop
 from stages.training import data, loop, syncnet
 
 P = SyncNet(width=0.02, size=48, clips=8, windows_per_clip=6, temperature=1.0, batch=24, steps=60, learning_rate=5e-3)
-LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=2)
+LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=2, patience=0)
 
 
 def mouths(seed: int, clips: int = 6, frames: int = 40) -> syncnet.Mouths:
