@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
+from filelock import FileLock, Timeout
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -26,6 +28,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
             shutil.rmtree(tmp, ignore_errors=True)
         else:
             tmp.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, waiting: str) -> Iterator[None]:
+    """Hold a lock file; while somebody else does, print `waiting` and wait. Its folder must exist.
+
+    The system releases it when this process ends, however it ends. What holds it already may take it again.
+    """
+    lock = FileLock(path.resolve(), is_singleton=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(waiting, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def fresh_dir(path: Path) -> Path:

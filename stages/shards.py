@@ -22,10 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from stages.cluster import on_cluster
-from stages.files import atomic_path
+from stages.files import atomic_path, locked
 from stages.progress import track
 
 WORK = Path(".work")
@@ -112,21 +110,11 @@ def interrupted(stage: str, keys: Sequence[str]) -> list[str]:
 
 @contextmanager
 def alone(stage: str) -> Iterator[None]:
-    """Hold a stage's lock, so that two runs do not work on the same data; the second one waits, and says so.
-
-    The system releases it when this process ends, however it ends. What holds it already may take it again.
-    """
+    """Hold a stage's lock, so that two runs do not work on the same data; the second one waits, and says so."""
     WORK.joinpath(stage).mkdir(parents=True, exist_ok=True)
-    lock = FileLock((WORK / f"{stage}.lock").resolve(), is_singleton=True)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        print(f"{stage}: another run is working on the same data; waiting for it to end", flush=True)
-        lock.acquire()
-    try:
+    waiting = f"{stage}: another run is working on the same data; waiting for it to end"
+    with locked(WORK / f"{stage}.lock", waiting):
         yield
-    finally:
-        lock.release()
 
 
 def _keep_only(stage: str, keys: Sequence[str]) -> None:

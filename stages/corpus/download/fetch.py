@@ -10,7 +10,6 @@ from pathlib import Path
 from time import sleep
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from yt_dlp.utils import expand_path
 
@@ -19,7 +18,7 @@ from stages.corpus.download.client import check_cookies, download
 from stages.corpus.download.errors import NoHost, Permanent, Transient, unwritable
 from stages.corpus.download.store import NAME, Download, Store
 from stages.corpus.sources import SourceError
-from stages.files import sha256
+from stages.files import locked, sha256
 from stages.params import DownloadSettings
 from stages.progress import track
 
@@ -41,7 +40,11 @@ def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str
         SourceError: the folder cannot be used or is full, or the cookies file is wrong.
     """
     cookies, folder = check_cookies(settings.cookies), _prepared(settings.folder)
-    with _disk_errors(folder), _alone(folder), contextlib.closing(Store(folder)) as store:
+    with (
+        _disk_errors(folder),
+        locked(folder / ".lock", f"download: another run downloads into {folder}; waiting for it to end"),
+        contextlib.closing(Store(folder)) as store,
+    ):
         here = {path.stem: path for path in folder.iterdir()}  # whole files: parts have two suffixes
         rows = {item: _settled(store, folder, item, url, here.get(item)) for item, url in wanted.items()}
         todo = [item for item, row in rows.items() if row is None]
@@ -176,21 +179,6 @@ def _prepared(name: str) -> Path:
     with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One run at a time on a folder."""
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"download: another run downloads into {folder}; waiting for it to end", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager
