@@ -63,6 +63,7 @@ def run_shards(
     executor: str = PROCESSES,
     isolate: bool = False,
     tidy: bool = True,
+    weights: Sequence[float] | None = None,
 ) -> list[Path]:
     """Call ``function(folder, *job)`` for every job not done yet, in workers; return the jobs' folders.
 
@@ -75,6 +76,7 @@ def run_shards(
             under the same path, and have the same packages.
         isolate: not even a single job runs in this process, which it might take down.
         tidy: remove all shards of the stage but these.
+        weights: how much work each job is; the greatest begin first, so that no worker waits long for the last.
 
     Raises:
         BrokenProcessPool: a worker died (a crash in native code, or out of memory).
@@ -85,7 +87,10 @@ def run_shards(
     with alone(stage):
         for left in (WORK / stage).glob(".*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
-        todo = [(folder, job) for folder, job in zip(folders, jobs, strict=True) if not folder.exists()]
+        missing = [i for i, folder in enumerate(folders) if not folder.exists()]
+        if weights is not None:
+            missing.sort(key=lambda i: -weights[i])
+        todo = [(folders[i], jobs[i]) for i in missing]
         if len(todo) < len(jobs):
             print(f"{stage}: {len(jobs) - len(todo)} of {len(jobs)} shards are done already", flush=True)
         if todo:

@@ -85,9 +85,10 @@ def crop_all(sources: pd.DataFrame, crop: Crop, executor: str = shards.PROCESSES
         BrokenProcessPool: a worker died, and not over an item.
     """
     work, keys = jobs(sources, crop)
+    weights = [item["bytes"] or 0 for item, _ in work]
     while True:
         try:
-            return shards.run_shards(crop_shard, work, keys, "crop", executor=executor, isolate=True)
+            return shards.run_shards(crop_shard, work, keys, "crop", executor=executor, isolate=True, weights=weights)
         except BrokenProcessPool:
             suspects = shards.interrupted("crop", keys)
             if not suspects:

@@ -39,6 +39,12 @@ def test_only_what_is_missing_is_done(work):
     assert (work / "log").read_text() == "abc"
 
 
+def test_the_greatest_work_begins_first_and_folders_keep_their_order(work):
+    folders = run(work, "abc", weights=[1, 3, 2])
+    assert (work / "log").read_text() == "bca"
+    assert [(folder / "out").read_text() for folder in folders] == ["a", "b", "c"]
+
+
 def test_an_error_keeps_what_was_finished(work):
     with pytest.raises(RuntimeError, match="bad shard"):
         run(work, "a!b")
