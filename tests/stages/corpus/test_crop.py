@@ -25,7 +25,7 @@ from stages.corpus.faces import FaceMesh
 from stages.corpus.media import Clips
 from stages.corpus.takes import TakeFinder
 from stages.corpus.windows import cut_out, window
-from tests.stages.corpus.tiny_videos import RATE, hum, item, nod, turn, write_times
+from tests.stages.corpus.tiny_videos import RATE, hum, item, nod, turn, two_faces, write_times
 
 
 @pytest.fixture
@@ -123,14 +123,7 @@ def test_a_face_seen_too_rarely_is_rejected(film, cropped, face):
 
 
 def test_the_larger_of_two_faces_is_followed(tmp_path, film, cropped, face):
-    small = cv2.resize(face, None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)
-    pictures = []
-    for rgb in nod(face, 15):
-        wide = np.full((260, 480, 3), 100, np.uint8)
-        wide[20:244, 240:464] = rgb
-        wide[30 : 30 + len(small), 20 : 20 + len(small)] = small
-        pictures.append(wide)
-    (row,), _, _ = cropped(film("a.mp4", pictures))
+    (row,), _, _ = cropped(film("a.mp4", two_faces(face, 0.45)))
     assert row["face_px"] > 80
 
 

@@ -20,7 +20,7 @@ from stages.corpus.encode import write_mp4
 from stages.corpus.faces import FaceMesh
 from stages.corpus.takes import TakeFinder
 from stages.corpus.windows import share_outside, sticks_out, windows
-from tests.stages.corpus.tiny_videos import RATE, item, nod
+from tests.stages.corpus.tiny_videos import RATE, item, nod, two_faces
 
 
 @pytest.fixture
@@ -39,14 +39,7 @@ def cropped(tmp_path, crop):
 @pytest.fixture
 def couple(face) -> list[np.ndarray]:
     """Two faces side by side, the right one larger."""
-    small = cv2.resize(face, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
-    pictures = []
-    for rgb in nod(face, 15):
-        wide = np.full((260, 480, 3), 100, np.uint8)
-        wide[20:244, 240:464] = rgb
-        wide[30 : 30 + len(small), 20 : 20 + len(small)] = small
-        pictures.append(wide)
-    return pictures
+    return two_faces(face, 0.7)
 
 
 def centre(row: dict) -> float:

@@ -27,6 +27,18 @@ def nod(face: np.ndarray, count: int) -> list[np.ndarray]:
     ]
 
 
+def two_faces(face: np.ndarray, share: float) -> list[np.ndarray]:
+    """The face nodding at the right of a wide picture, and it again at the left, still and smaller by `share`."""
+    small = cv2.resize(face, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    pictures = []
+    for rgb in nod(face, 15):
+        wide = np.full((260, 480, 3), 100, np.uint8)
+        wide[20:244, 240:464] = rgb
+        wide[30 : 30 + len(small), 20 : 20 + len(small)] = small
+        pictures.append(wide)
+    return pictures
+
+
 def hum(seconds: float) -> np.ndarray:
     return (0.3 * np.sin(2 * np.pi * 220 * np.arange(round(seconds * RATE)) / RATE)).astype(np.float32)
 
