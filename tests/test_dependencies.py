@@ -10,7 +10,8 @@ import pytest
 from dvc.repo import Repo
 
 PACKAGES = ("stages", "dreamtalk_models")
-SHARED = re.compile(r"stages/\w+\.py|.*/__init__\.py|dreamtalk_models/checkpoints\.py")  # see the head of dvc.yaml
+# see the head of dvc.yaml
+SHARED = re.compile(r"stages/\w+\.py|stages/params/.*|.*/__init__\.py|dreamtalk_models/checkpoints\.py")
 
 
 def imported(root: Path, module: Path) -> set[Path]:

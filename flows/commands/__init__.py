@@ -1,0 +1,1 @@
+"""The commands of ``dreamtalk``, a module for each subject; ``flows.cli`` gathers them."""

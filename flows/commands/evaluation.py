@@ -1,0 +1,51 @@
+"""``dreamtalk evaluate``: anybody's videos, scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.shell import fail, parameters, repository, user_errors
+
+
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="Folder of true videos.")],
+    method: Annotated[list[str], typer.Option(help="NAME=DIR: videos of one method, named as the true ones.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.csv and summary.json.")],
+) -> None:
+    """Metrics of talking heads against the truth: metrics.csv per clip, summary.json."""
+    methods = dict(_named_folder(text) for text in method)
+    if len(methods) < len(method):
+        fail("--method: two methods have the same name")
+    for folder in (truth, *methods.values()):
+        if not folder.is_dir():
+            fail(f"{folder}: no such folder")
+        if not any(folder.glob("*.mp4")):
+            fail(f"{folder} holds no video (*.mp4)")
+    with user_errors():
+        from stages.evaluation.inputs import check_output
+
+        check_output(out / "metrics.csv", (".csv",))
+        from stages.evaluation.compare import compare
+
+        compare(truth, methods, out, _rulers())
+        print(f"{out}: metrics.csv, summary.json")
+
+
+def _rulers():
+    """The repository's settings of scoring, without the judge that is not trained yet."""
+    from dataclasses import replace
+
+    from stages.evaluation.evaluate import rulers_of
+
+    rulers = rulers_of(parameters().evaluate, repository() / "models")
+    return rulers if rulers.corpus_syncnet.is_file() else replace(rulers, corpus_syncnet=None)
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        fail(f"--method {text}: expected NAME=DIR")
+    return name, Path(folder)

@@ -1,0 +1,35 @@
+"""``dreamtalk generate``: a portrait speaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from flows.commands.shell import user_errors, workshop
+
+
+def generate(
+    portrait: Annotated[Path, typer.Option(help="A photograph with a face.")],
+    voice: Annotated[Path, typer.Option(help="Any sound or video file with speech.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="OUT.mp4.")],
+    style: Annotated[str, typer.Option(help="auto (from voice and face), VIDEO, MAT or CLIP_ID.")] = "auto",
+    intensity: Annotated[float, typer.Option(min=0, help="Of the style: 0 neutral, 1 as it is, more: stronger.")] = 1.0,
+    pose: Annotated[str, typer.Option(help="still, or VIDEO, MAT or CLIP_ID whose head movement to use.")] = "still",
+    renderer: Annotated[Literal["mesh_warp", "pirenderer"], typer.Option()] = "mesh_warp",
+    steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampling noise.")] = 0,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Longest side of the video at most, px.")] = 512,
+    watermark: Annotated[bool, typer.Option(help="Mark the video visibly as AI-generated.")] = True,
+) -> None:
+    """A talking head: the portrait speaks with the voice, in a style."""
+    with user_errors():
+        shop = workshop()
+        from stages.evaluation.from_files import Request, talking_head
+
+        request = Request(portrait, voice, out, style, intensity, pose, renderer, steps, seed, size, watermark)
+        result = talking_head(request, shop)
+        for remark in result.remarks:
+            print(remark)
+        print(f"{out}: {result.frames} frames, {result.seconds:.2f} s, {result.width}x{result.height}")

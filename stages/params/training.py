@@ -1,0 +1,109 @@
+"""Section training, which all trainings share, and the sections of the networks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from stages.params.section import Count, Natural, NonNegative, Positive, Section, Share
+
+
+class TrainingLoop(Section):
+    """What all trainings share."""
+
+    warmup: Share
+    weight_decay: NonNegative
+    clip_norm: Positive
+    validations: Count
+    patience: Natural
+
+
+class Training(Section):
+    batch: Count
+    steps: Count
+    learning_rate: Positive
+
+
+class Transformer(Section):
+    d_model: Annotated[int, Field(gt=0, multiple_of=2)]
+    heads: Count
+    feedforward: Count
+    layers: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _heads(self) -> Transformer:
+        if self.d_model % self.heads:
+            raise ValueError(f"d_model ({self.d_model}) must be a multiple of heads ({self.heads})")
+        return self
+
+
+class StyleReference(Section):
+    style_frames: Count
+    style_frames_min: Count
+
+    @model_validator(mode="after")
+    def _style_frames(self) -> StyleReference:
+        if self.style_frames_min > self.style_frames:
+            raise ValueError("style_frames_min must not be more than style_frames")
+        return self
+
+
+class LipExpert(Training, Transformer, StyleReference):
+    clip_frames: Count
+    embedding: Count
+    windows_per_clip: Annotated[int, Field(ge=2)]
+    strangers_per_clip: Count
+    max_shift: Annotated[int, Field(ge=2)]
+    easy_negatives: Share
+
+
+class Denoiser(Training, Transformer, StyleReference):
+    decoder: Literal["split", "single"]
+    window: Count
+    clip_frames: Count
+    diffusion_steps: Count
+    null_style: Share
+    sync_weight: NonNegative
+    ema: Annotated[float, Field(ge=0, lt=1)]
+
+
+class StylePredictor(Training, Transformer):
+    audio_tokens: Count
+    audio_stride: Count
+    audio_frames: Count
+    audio_frames_min: Count
+    diffusion_steps: Count
+    ema: Annotated[float, Field(ge=0, lt=1)]
+
+
+class StyleClassifier(Section):
+    shrinkage: Positive
+
+
+class SyncNet(Training):
+    width: Positive
+    size: Count
+    clips: Count
+    windows_per_clip: Count
+    temperature: Positive
+
+
+class Renderer(Section):
+    size: Annotated[int, Field(ge=64, multiple_of=32)]
+    descriptor: Count
+    max_channels: Count
+    warp_channels: Count
+    edit_channels: Count
+    radius: Annotated[int, Field(ge=12)]
+    clips: Count
+    frames_per_clip: Annotated[int, Field(ge=2)]
+    scales: Count
+    warp_weight: NonNegative
+    detail_weight: NonNegative
+    batch: Count
+    warp_steps: Natural
+    joint_steps: Natural
+    learning_rate: Positive
+    ema: Annotated[float, Field(ge=0, lt=1)]
