@@ -180,6 +180,7 @@ def sample(
             raise ValueError(f"{name} has values that are not finite numbers; extract or fit it again")
     if noise is None:
         noise = standard_normal((len(audio), frames, denoiser.motion_dim), audio, generator)
+    torch.empty(31 * 2**20, dtype=torch.uint8)  # glibc keeps freed blocks up to this size from now on, with their pages
     motion = []
     with _rough(audio.device):  # here too, so that weights are converted once, and not at each step
         for start in noise.split(chunk, dim=1):

@@ -154,9 +154,7 @@ class MiddleTokenDecoder(nn.Module):
             x = layer.norm1(asking + layer.dropout1(attention(layer.self_attn, asking, x)))
             x = x.reshape(-1, styles * asking.shape[1], x.shape[2])
             heard = layer.dropout2(attention(layer.multihead_attn, x, memory))
-            if depth == 0:
-                x = x.repeat_interleave(frames, 0)
-            x = layer.norm2(x + heard)
+            x = layer.norm2((x[:, None] + heard.unflatten(0, (len(x), -1))).flatten(0, 1))
             thought = linear(layer.dropout(linear(x, *_of(layer.linear1), relu=True)), *_of(layer.linear2))
             x = layer.norm3(x + layer.dropout3(thought)).reshape(-1, asking.shape[1], x.shape[2])
         return self.norm(x).reshape(batch, frames, styles, -1)
@@ -180,10 +178,10 @@ def attend(attention: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> T
     of_query, of_memory = _projections(attention)
     q = linear(query, *of_query).unflatten(2, (heads, -1)).transpose(1, 2)
     k, v = linear(memory, *of_memory).unflatten(2, (2, heads, -1)).permute(2, 0, 3, 1, 4)
-    q = q.repeat_interleave(len(memory) // len(query), 0)
-    if attention.training and attention.dropout and q.device.type == "cpu":  # where the fused one drops slowly
-        share = (q / q.shape[3] ** 0.5 @ k.mT).softmax(3)
-        heard = dropout(share, attention.dropout, training=True) @ v
+    q = q[:, None].expand(-1, len(memory) // len(query), -1, -1, -1).flatten(0, 1)
+    if q.device.type == "cpu":  # the fused one is slow on few tokens, and so is a softmax over the last dimension
+        share = dropout((k @ (q.contiguous() / q.shape[3] ** 0.5).mT).softmax(2), attention.dropout, attention.training)
+        heard = share.mT @ v
     else:
         heard = functional.scaled_dot_product_attention(q, k, v, dropout_p=attention.dropout * attention.training)
     return linear(heard.transpose(1, 2).flatten(2), *_of(attention.out_proj))
