@@ -66,28 +66,51 @@ def load_guide(variant: str, folder: Path, face: FaceModel) -> Guide | None:
     return Guide(expert.requires_grad_(False).eval(), face)
 
 
-def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: Generator) -> loop.Batch:
-    """Random training tuples.
+def draw(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: Generator) -> loop.Batch:
+    """All the chance of `count` training tuples, to be filled by :func:`fill`.
 
     Returns:
-        motion (B, L, D) and its valid frames (B, L); audio (B, 2L + 2w - 1, C), the rows around all frames;
-        reference (B, S, D) with reference_mask (B, S); null (B,), True = to be trained without style; t (B,) diffusion
-        times, uniform over 1..T, and noise (B, L, D); place (B,) in [0, 1), where the lip expert looks.
+        clip (B,); start (B,) of the motion; reference_start and reference_frames (B,); null (B,), True = to be trained
+        without style; t (B,) diffusion times, uniform over 1..T, and noise (B, L, D); place (B,) in [0, 1), where the
+        lip expert looks.
     """
     clips = corpus.clips(count, generator)
     starts = corpus.starts(clips, p.clip_frames, generator)
-    reference, mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
+    reference_starts, lengths = corpus.segments(clips, p.style_frames_min, p.style_frames, generator)
+    return {
+        "clip": clips,
+        "start": starts,
+        "reference_start": reference_starts,
+        "reference_frames": lengths,
+        "null": torch.rand(count, generator=generator) < p.null_style,
+        "t": torch.randint(1, p.diffusion_steps + 1, (count,), generator=generator),
+        "noise": torch.randn(count, p.clip_frames, corpus.expression.width, generator=generator),
+        "place": torch.rand(count, generator=generator),
+    }
+
+
+def fill(corpus: data.Corpus, p: parameters.Denoiser, drawn: loop.Batch) -> loop.Batch:
+    """What :func:`draw` points at.
+
+    Returns:
+        motion (B, L, D) and its valid frames (B, L); audio (B, 2L + 2w - 1, C), the rows around all frames;
+        reference (B, S, D) with reference_mask (B, S); null, t, noise and place as drawn.
+    """
+    clips, starts = drawn["clip"], drawn["start"]
+    reference, mask = corpus.motion(clips, drawn["reference_start"], drawn["reference_frames"], p.style_frames)
     return {
         "motion": corpus.expression.gather(clips, starts, p.clip_frames),
         "valid": corpus.inside(clips, starts, p.clip_frames),
         "audio": corpus.sound_around(clips, starts, p.clip_frames, p.window),
         "reference": reference,
         "reference_mask": mask,
-        "null": torch.rand(count, generator=generator) < p.null_style,
-        "t": torch.randint(1, p.diffusion_steps + 1, (count,), generator=generator),
-        "noise": torch.randn(count, p.clip_frames, corpus.expression.width, generator=generator),
-        "place": torch.rand(count, generator=generator),
+        **{name: drawn[name] for name in ("null", "t", "noise", "place")},
     }
+
+
+def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: Generator) -> loop.Batch:
+    """Random training tuples, as :func:`fill` gives them."""
+    return fill(corpus, p, draw(corpus, p, count, generator))
 
 
 def losses(denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, t: Tensor | None = None) -> dict[str, Tensor]:
@@ -128,7 +151,9 @@ def task(train: data.Corpus, val: data.Corpus, guide: Guide | None, p: parameter
         mean = {name: torch.stack([found[name] for found in rounds]).mean() for name in rounds[0]}
         return {"loss": float(total(mean)), **{name: float(value) for name, value in mean.items()}}
 
-    return loop.Task(lambda generator: tuples(train, p, p.batch, generator), loss, validate)
+    return loop.Task(
+        lambda generator: draw(train, p, p.batch, generator), loss, validate, lambda drawn: fill(train, p, drawn)
+    )
 
 
 def on_device(batch: loop.Batch) -> loop.Batch:

@@ -35,26 +35,47 @@ CALIBRATION_BINS = 10
 Negatives = Literal["mixed", "hard", "easy"]
 
 
-def windows(corpus: data.Corpus, p: parameters.LipExpert, generator: Generator) -> loop.Batch:
-    """A training batch: K windows of lips of each of B clips, and the sounds to tell apart.
+def draw(corpus: data.Corpus, p: parameters.LipExpert, generator: Generator) -> loop.Batch:
+    """All the chance of a training batch, to be filled by :func:`fill`: K windows of lips of each of B clips, and the
+    sounds to tell apart.
+
+    Returns:
+        clip (B,); style_start and style_frames (B,); start (B, K) of the windows; stranger and elsewhere (B, E), other
+        clips and where their sounds start.
+    """
+    inside, outside = p.windows_per_clip, p.strangers_per_clip
+    clips = corpus.clips(max(1, p.batch // inside), generator)
+    style_starts, lengths = corpus.segments(clips, p.style_frames_min, p.style_frames, generator)
+    starts = corpus.starts(clips.repeat_interleave(inside), p.clip_frames, generator)
+    others = corpus.other(clips.repeat_interleave(outside), generator)
+    elsewhere = corpus.starts(others, p.clip_frames, generator)
+    return {
+        "clip": clips,
+        "style_start": style_starts,
+        "style_frames": lengths,
+        "start": starts.unflatten(0, (-1, inside)),
+        "stranger": others.unflatten(0, (-1, outside)),
+        "elsewhere": elsewhere.unflatten(0, (-1, outside)),
+    }
+
+
+def fill(corpus: data.Corpus, p: parameters.LipExpert, drawn: loop.Batch) -> loop.Batch:
+    """What :func:`draw` points at.
 
     Returns:
         expression (B, K, l, D); audio (B, K + E, 2l, C), first the sounds of the K windows, then E of other clips;
         start (B, K) frames; style (B, S, D) and style_mask (B, S).
     """
-    inside, outside = p.windows_per_clip, p.strangers_per_clip
-    clips = corpus.clips(max(1, p.batch // inside), generator)
-    style, style_mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
-    own = clips.repeat_interleave(inside)
-    starts = corpus.starts(own, p.clip_frames, generator)
-    others = corpus.other(clips.repeat_interleave(outside), generator)
-    elsewhere = corpus.starts(others, p.clip_frames, generator)
-    sound = corpus.sound(own, starts, p.clip_frames).unflatten(0, (-1, inside))
-    foreign = corpus.sound(others, elsewhere, p.clip_frames).unflatten(0, (-1, outside))
+    clips, starts = drawn["clip"], drawn["start"]
+    own = clips[:, None].expand_as(starts)
+    style, style_mask = corpus.motion(clips, drawn["style_start"], drawn["style_frames"], p.style_frames)
+    heard = torch.cat([own, drawn["stranger"]], 1), torch.cat([starts, drawn["elsewhere"]], 1)
+    sound = corpus.sound(heard[0].flatten(), heard[1].flatten(), p.clip_frames)
+    lips = corpus.expression.gather(own.flatten(), starts.flatten(), p.clip_frames)
     return {
-        "expression": corpus.expression.gather(own, starts, p.clip_frames).unflatten(0, (-1, inside)),
-        "audio": torch.cat([sound, foreign], 1),
-        "start": starts.unflatten(0, (-1, inside)),
+        "expression": lips.unflatten(0, starts.shape),
+        "audio": sound.unflatten(0, heard[0].shape),
+        "start": starts,
         "style": style,
         "style_mask": style_mask,
     }
@@ -168,7 +189,7 @@ def task(train: data.Corpus, val: data.Corpus, face: FaceModel, p: parameters.Li
             "balanced_accuracy": balanced_accuracy(probability, in_sync),
         }
 
-    return loop.Task(lambda generator: windows(train, p, generator), loss, validate)
+    return loop.Task(lambda generator: draw(train, p, generator), loss, validate, lambda drawn: fill(train, p, drawn))
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ ERRORS = (StateError, distributed.BatchError)
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, as three functions.
+    """What is trained, as a few functions.
 
     Attributes:
         batch: training examples on the CPU, all chance taken from the generator. Called from a worker thread, one
@@ -56,11 +56,14 @@ class Task:
             but dropout, so that processes that share a batch do what one would.
         validate: numbers of the network in eval mode, without gradients. The weights with the least "loss" are kept;
             where there is no "loss", the last ones.
+        fill: gathers what the examples of `batch` only point at. Of processes that share a batch, all draw the whole
+            of it, and each gathers its own part.
     """
 
     batch: Callable[[Generator], Batch]
     loss: Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
     validate: Callable[[nn.Module], dict[str, float]]
+    fill: Callable[[Batch], Batch] = lambda batch: batch
 
 
 def device() -> torch.device:
@@ -113,16 +116,19 @@ def train(
     recent, clock = _Means(), _Clock()
     saved = time.monotonic()
 
+    def load(step: int) -> Batch:
+        return task.fill(distributed.share(task.batch(_generator(seed, step, "batch"))))
+
     with ThreadPoolExecutor(1) as loader:
-        upcoming = loader.submit(task.batch, _generator(seed, state.step, "batch"))
+        upcoming = loader.submit(load, state.step)
         for step in track(range(state.step + 1, steps + 1), label, unit="step"):
             if state.worse > settings.patience > 0:
                 break
             with clock.waiting():
-                drawn = upcoming.result()
-            batch = {name: tensor.to(device()) for name, tensor in distributed.share(drawn).items()}
+                loaded = upcoming.result()
+            batch = {name: tensor.to(device()) for name, tensor in loaded.items()}
             if step < steps:
-                upcoming = loader.submit(task.batch, _generator(seed, step, "batch"))
+                upcoming = loader.submit(load, step)
 
             network.train()
             for group in optimizer.param_groups:

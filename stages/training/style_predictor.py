@@ -58,22 +58,34 @@ def styled(denoiser: Denoiser, corpus: data.Corpus, identities: pd.Series) -> St
     return Styled(corpus, style_codes(denoiser, corpus), portrait)
 
 
-def examples(train: Styled, variant: str, p: parameters.StylePredictor, count: int, generator: Generator) -> loop.Batch:
-    """Random clips: audio (B, 2N, C) of a random segment with audio_mask, identity (B, I), code (B, d), and t (B,)
-    diffusion times, uniform over 1..T, with noise (B, d)."""
+def draw(train: Styled, variant: str, p: parameters.StylePredictor, count: int, generator: Generator) -> loop.Batch:
+    """All the chance of `count` examples, to be filled by :func:`fill`: clip (B,), start and frames (B,) of its sound,
+    portrait (B,), the clip that gives the identity, t (B,) diffusion times, uniform over 1..T, and noise (B, d)."""
     corpus = train.corpus
     clips = corpus.clips(count, generator)
-    segments = corpus.segments(clips, p.audio_frames_min, p.audio_frames, generator)
-    audio, mask = corpus.speech(clips, *segments, p.audio_frames)
+    starts, lengths = corpus.segments(clips, p.audio_frames_min, p.audio_frames, generator)
     others = corpus.other_of_speaker(clips, generator)
-    portraits = clips if variant == "no_cross_id" else others
+    return {
+        "clip": clips,
+        "start": starts,
+        "frames": lengths,
+        "portrait": clips if variant == "no_cross_id" else others,
+        "t": torch.randint(1, p.diffusion_steps + 1, (count,), generator=generator),
+        "noise": torch.randn(count, train.code.shape[1], generator=generator),
+    }
+
+
+def fill(train: Styled, p: parameters.StylePredictor, drawn: loop.Batch) -> loop.Batch:
+    """What :func:`draw` points at: audio (B, 2N, C) with audio_mask, identity (B, I), code (B, d); t and noise."""
+    corpus, clips = train.corpus, drawn["clip"]
+    audio, mask = corpus.speech(clips, drawn["start"], drawn["frames"], p.audio_frames)
     return {
         "audio": audio,
         "audio_mask": mask,
-        "identity": corpus.identity[portraits],
+        "identity": corpus.identity[drawn["portrait"]],
         "code": train.code[clips],
-        "t": torch.randint(1, p.diffusion_steps + 1, (count,), generator=generator),
-        "noise": torch.randn(count, train.code.shape[1], generator=generator),
+        "t": drawn["t"],
+        "noise": drawn["noise"],
     }
 
 
@@ -111,7 +123,12 @@ def task(train: Styled, val: Styled, variant: str, p: parameters.StylePredictor)
         errors = [error(predictor, batch | {"t": t.expand(len(batch["code"])).to(loop.device())}) for t in times]
         return {"loss": float(torch.stack(errors).mean())}
 
-    return loop.Task(lambda generator: examples(train, variant, p, p.batch, generator), loss, validate)
+    return loop.Task(
+        lambda generator: draw(train, variant, p, p.batch, generator),
+        loss,
+        validate,
+        lambda drawn: fill(train, p, drawn),
+    )
 
 
 @torch.no_grad()

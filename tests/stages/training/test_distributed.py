@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from stages.training import distributed
+from stages.training import denoiser, distributed, lip_expert
+from tests.stages.training import test_denoiser, test_lip_expert
 from tests.stages.training.toy_training import STEPS
 
 PROGRAM = "tests.stages.training.toy_training"
@@ -75,6 +76,24 @@ def test_each_process_gets_its_equal_part(monkeypatch) -> None:
         assert torch.equal(torch.cat([part[name] for part in parts]), whole)
     with pytest.raises(distributed.BatchError, match=r"batch of 6 .* over 4 processes"):
         distributed.share({"x": torch.zeros(6)})
+
+
+def test_processes_that_gather_their_parts_have_the_whole_batch(toy, monkeypatch) -> None:
+    corpus = toy.corpus("train")
+    tasks = [
+        denoiser.task(corpus, corpus, None, test_denoiser.P),
+        lip_expert.task(corpus, corpus, toy.face, test_lip_expert.P),
+    ]
+    for task in tasks:
+        drawn = task.batch(torch.Generator().manual_seed(0))
+        whole = task.fill(drawn)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        parts = []
+        for rank in "01":
+            monkeypatch.setenv("RANK", rank)
+            parts.append(task.fill(distributed.share(drawn)))
+        for name, expected in whole.items():
+            assert torch.equal(torch.cat([part[name] for part in parts]), expected), name
 
 
 def test_one_process_alone_shares_with_nobody() -> None:

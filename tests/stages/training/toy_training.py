@@ -23,8 +23,11 @@ SETTINGS = TrainingLoop(warmup=0.1, weight_decay=0.01, clip_norm=1.0, validation
 
 def task(batch_size: int) -> loop.Task:
     def batch(generator: torch.Generator) -> loop.Batch:
-        x = torch.randn(batch_size, 4, generator=generator)
-        return {"x": x, "y": x.sum(1, keepdim=True)}
+        return {"x": torch.randn(batch_size, 4, generator=generator)}
+
+    def fill(drawn: loop.Batch) -> loop.Batch:
+        assert len(drawn["x"]) == batch_size // distributed.processes()
+        return {**drawn, "y": drawn["x"].sum(1, keepdim=True)}
 
     def loss(net: nn.Module, examples: loop.Batch):
         print("step", flush=True)
@@ -32,9 +35,10 @@ def task(batch_size: int) -> loop.Task:
         return error, {"error": error}
 
     def validate(net: nn.Module) -> dict[str, float]:
-        return {"loss": float(loss(net, batch(torch.Generator().manual_seed(99)))[0])}
+        x = batch(torch.Generator().manual_seed(99))["x"]
+        return {"loss": float(loss(net, {"x": x, "y": x.sum(1, keepdim=True)})[0])}
 
-    return loop.Task(batch, loss, validate)
+    return loop.Task(batch, loss, validate, fill)
 
 
 def main() -> None:
