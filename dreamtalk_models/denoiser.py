@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dreamtalk_models.diffusion import Schedule
 from dreamtalk_models.style_encoder import StyleEncoder
-from dreamtalk_models.transformer import MiddleTokenDecoder, SequenceEncoder, TimeEmbedding, sinusoid_table
+from dreamtalk_models.transformer import MLP, MiddleTokenDecoder, SequenceEncoder, TimeEmbedding, sinusoid_table
 
 ROWS_PER_FRAME = 2  # audio features at 50 Hz beside motion at 25 Hz
 
@@ -86,12 +86,14 @@ class Denoiser(nn.Module):
         self.audio_encoder = SequenceEncoder(input_dim=audio_dim, max_length=self.tokens, **sizes)
         self.style_encoder = StyleEncoder(motion_dim=motion_dim, style_frames=style_frames, **sizes)
         self.time = TimeEmbedding(d_model)
-        self.mix = _mlp(d_model + motion_dim, d_model, d_model)
+        self.mix = MLP(d_model + motion_dim, d_model, d_model, d_model)
         self.register_buffer("positions", sinusoid_table(self.tokens, d_model), persistent=False)
 
         parts = _face_parts(decoder, motion_dim, lower)
         self.decoders = nn.ModuleDict({name: MiddleTokenDecoder(**sizes) for name in parts})
-        self.tails = nn.ModuleDict({k: _mlp(d_model, d_model // 2, len(part)) for k, part in parts.items()})
+        self.tails = nn.ModuleDict(
+            {k: MLP(d_model, d_model // 2, d_model // 2, len(part)) for k, part in parts.items()}
+        )
         joined = torch.tensor([index for part in parts.values() for index in part])
         self.register_buffer("order", joined.argsort(), persistent=False)
 
@@ -158,11 +160,11 @@ class Denoiser(nn.Module):
             (B, N, L, D) predicted x_0.
         """
         # the first layer of `mix` over [content, x_t], the part of x_t once for all tokens of a frame
-        first, rest = self.mix[0], self.mix[1:]
+        first = self.mix[0]
         of_content, of_motion = first.weight.split([content.shape[3], self.motion_dim], dim=1)
         mixed = functional.linear(content, of_content, first.bias) + functional.linear(x_t, of_motion)[:, :, None]
         # no positions here: they came in with the audio encoder
-        memory = rest(mixed) + self.time(t)[:, None, None]
+        memory = self.mix.rest(functional.relu(mixed)) + self.time(t)[:, None, None]
         target = self.positions + style_codes[:, :, None]
         parts = [self.tails[name](decoder(target, memory)) for name, decoder in self.decoders.items()]
         return torch.cat(parts, dim=3)[..., self.order].transpose(1, 2)
@@ -175,12 +177,6 @@ class Denoiser(nn.Module):
     def null_style_code(self, batch: int) -> Tensor:
         """(batch, d_model) style code of :meth:`null_style`, encoded once."""
         return self.encode_style(*self.null_style(1)).expand(batch, -1)
-
-
-def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
-    )
 
 
 def _face_parts(decoder: str, motion_dim: int, lower: Sequence[int]) -> dict[str, list[int]]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from dreamtalk_models.transformer import keep_freed_memory
+
 if TYPE_CHECKING:
     from dreamtalk_models.denoiser import Denoiser
 
@@ -180,39 +182,29 @@ def sample(
             raise ValueError(f"{name} has values that are not finite numbers; extract or fit it again")
     if noise is None:
         noise = standard_normal((len(audio), frames, denoiser.motion_dim), audio, generator)
-    torch.empty(31 * 2**20, dtype=torch.uint8)  # glibc keeps freed blocks up to this size from now on, with their pages
+    keep_freed_memory()
     motion = []
-    with _rough(audio.device):  # here too, so that weights are converted once, and not at each step
-        for start in noise.split(chunk, dim=1):
-            first = sum(part.shape[1] for part in motion)
-            heard = denoiser.audio_of_frames(audio, first, start.shape[1])
-            predict = _guided(denoiser, heard, codes, guidance)
-            motion.append(reverse(predict, start, steps, method, denoiser.schedule, generator))
+    for start in noise.split(chunk, dim=1):
+        first = sum(part.shape[1] for part in motion)
+        heard = denoiser.audio_of_frames(audio, first, start.shape[1])
+        predict = _guided(denoiser, heard, codes, guidance)
+        motion.append(reverse(predict, start, steps, method, denoiser.schedule, generator))
     return torch.cat(motion, dim=1)
 
 
 def _guided(denoiser: Denoiser, audio: Tensor, codes: list[Tensor], guidance: float) -> Predictor:
     """x_0 by equation 9; `codes` are the style's and the null style's, or the only one that counts."""
+    content = denoiser.encode_audio(audio)
     styles = torch.stack(codes, dim=1)
-    with _rough(audio.device, enabled=False):
-        content = denoiser.encode_audio(audio)
 
     def predict(x: Tensor, t: Tensor) -> Tensor:
-        noisy = denoiser.schedule.alpha_bars[int(t[0])] < 0.5
-        with _rough(x.device, enabled=bool(noisy)):
-            x0 = denoiser.denoise(x, t, content, styles).to(x.dtype)
+        x0 = denoiser.denoise(x, t, content, styles)
         if len(codes) == 1:
             return x0[:, 0]
         styled, neutral = x0.unbind(1)
         return neutral + guidance * (styled - neutral)
 
     return predict
-
-
-def _rough(device: torch.device, *, enabled: bool = True) -> torch.autocast:
-    """Matrix products in bfloat16, on processors that have them; elsewhere nothing."""
-    able = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return torch.autocast("cpu", torch.bfloat16, enabled=bool(enabled and able))
 
 
 def _encode_style(denoiser: Denoiser, style: Tensor | None, style_mask: Tensor | None) -> Tensor:

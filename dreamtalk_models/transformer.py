@@ -6,6 +6,7 @@ Layers are stock post-norm PyTorch layers; positions are added once, at the inpu
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -161,12 +162,40 @@ class MiddleTokenDecoder(nn.Module):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) -> Tensor:
-    """Stock linear layer, and a ReLU on it; without gradients on CPUs by oneDNN, which is quicker than MKL here."""
-    plain = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or x.device.type != "cpu"
-    if plain or x.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+    """Stock linear layer, and a ReLU on it; in float32 without gradients by oneDNN, which adds the bias and cuts at zero
+    while it multiplies. Weight and bias must be contiguous.
+    """
+    plain = torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type) or x.dtype != torch.float32
+    if plain or x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         y = functional.linear(x, weight, bias)
         return functional.relu(y, inplace=True) if relu else y
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
+
+
+class MLP(nn.Sequential):
+    """Linear layers with a ReLU after each but the last: (..., sizes[0]) → (..., sizes[-1])."""
+
+    def __init__(self, *sizes: int) -> None:
+        layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
+        super().__init__(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rest(linear(x, *_of(self[0]), relu=True))
+
+    def rest(self, x: Tensor) -> Tensor:
+        """As :meth:`forward`, from what the first layer gave, cut at zero."""
+        *between, last = list(self)[2::2]
+        for layer in between:
+            x = linear(x, *_of(layer), relu=True)
+        return linear(x, *_of(last))
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed blocks of up to 31 MiB, with their pages, instead of asking the system for new ones.
+
+    It takes the largest block it has unmapped as the measure of what to keep (``mallopt``, M_MMAP_THRESHOLD).
+    """
+    torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 def attend(attention: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> Tensor:
