@@ -146,7 +146,7 @@ def sample(
     noise: Tensor | None = None,
     generator: torch.Generator | None = None,
     style_code: Tensor | None = None,
-    chunk: int = 64,
+    chunk: int = 128,
 ) -> Tensor:
     """Face motion for speech, in a style (equation 9). The denoiser should be in eval mode.
 
@@ -162,7 +162,7 @@ def sample(
         guidance: style intensity; 0 neutral, 1 as the reference, above 1 stronger.
         noise: (B, L, D) starting point; drawn from `generator` if None.
         style_code: (B, d_model) ready code in place of `style`, as the style predictor gives.
-        chunk: frames worked on at once; 64 stay in a processor's cache, and long speech takes no more memory.
+        chunk: frames worked on at once; 128 stay in a processor's cache, and long speech takes no more memory.
 
     Returns:
         (B, L, D) expression coefficients.

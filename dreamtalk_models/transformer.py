@@ -162,8 +162,8 @@ class MiddleTokenDecoder(nn.Module):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) -> Tensor:
-    """Stock linear layer, and a ReLU on it; in float32 without gradients by oneDNN, which adds the bias and cuts at zero
-    while it multiplies. Weight and bias must be contiguous.
+    """Stock linear layer, and a ReLU on it; in float32 without gradients by oneDNN, which adds the bias and cuts at
+    zero while it multiplies. Weight and bias must be contiguous.
     """
     plain = torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type) or x.dtype != torch.float32
     if plain or x.device.type != "cpu" or not torch.backends.mkldnn.is_available():

@@ -6,7 +6,7 @@ from torch import nn
 
 from dreamtalk_models.denoiser import LOWER_FACE, Denoiser
 from dreamtalk_models.published import denoiser as published_denoiser
-from dreamtalk_models.transformer import MiddleTokenDecoder, dropout
+from dreamtalk_models.transformer import MLP, MiddleTokenDecoder, dropout, linear
 from tests.dreamtalk_models.helpers import SMALL, assert_golden, overfit, weights, without_gradient
 
 
@@ -87,6 +87,23 @@ def test_dropout_keeps_the_mean_and_drops_its_share(chance):
     first = dropout(x, chance, training=True)
     torch.manual_seed(1)
     assert torch.equal(dropout(x, chance, training=True), first)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_linear_is_the_stock_layer_with_and_without_gradients(relu):
+    layer, x = nn.Linear(7, 5), torch.randn(2, 3, 7)
+    expected = layer(x).relu() if relu else layer(x)
+    torch.testing.assert_close(linear(x, layer.weight, layer.bias, relu=relu), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(linear(x, layer.weight, layer.bias, relu=relu), expected)
+
+
+def test_mlp_is_the_stock_sequence():
+    mlp, x = MLP(7, 5, 4, 3), torch.randn(2, 7)
+    expected = nn.Sequential(*mlp)(x)
+    with torch.no_grad():
+        torch.testing.assert_close(mlp(x), expected)
+        torch.testing.assert_close(mlp.rest(mlp[0](x).relu()), expected)
 
 
 @pytest.mark.parametrize("decoder", ["split", "single"])
