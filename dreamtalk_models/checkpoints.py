@@ -53,7 +53,7 @@ def load(path: str | Path, cls: type[Network]) -> Network:
         raise ValueError(f"{path} holds a {header['class']}, not a {cls.__name__}")
     try:
         module = cls(**header["config"])
-    except TypeError as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ValueError(f"{path}: its config does not fit {cls.__name__}: {error}") from error
     return fit_weights(module, weights, name=str(path))
 

@@ -43,7 +43,7 @@ def fit_weights(
         their_name: our parameter name → the name in `weights`.
 
     Raises:
-        ValueError: a tensor is missing, unexpected or of another shape; names the first few of them.
+        ValueError: a tensor is missing, unexpected, of another shape or not finite; names the first few of them.
     """
     wanted = {their_name(key): (key, tensor) for key, tensor in module.state_dict().items()}
     faults = [f"missing {key}" for key in wanted if key not in weights]
@@ -53,6 +53,7 @@ def fit_weights(
         for key, (_, tensor) in wanted.items()
         if key in weights and weights[key].shape != tensor.shape
     ]
+    faults += [f"{key} has values that are not finite" for key in weights if not weights[key].isfinite().all()]
     if faults:
         more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise ValueError(f"{name} does not fit {type(module).__name__}: {'; '.join(faults[:5])}{more}")

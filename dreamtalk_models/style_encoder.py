@@ -46,4 +46,7 @@ class StyleEncoder(nn.Module):
         Raises:
             ValueError: S is greater than style_frames.
         """
+        if mask is not None and mask.device.type == "cpu":  # a GPU would have to be waited for
+            longest = int((~mask).any(0).nonzero().max()) + 1
+            style, mask = style[:, :longest], mask[:, :longest]  # what is padding everywhere costs time, tells nothing
         return self.pool(self.frames(style, mask), mask)

@@ -43,8 +43,8 @@ def user_errors() -> Iterator[None]:
     """Turn what the user can mend into one line on stderr and exit 2; everything else passes through."""
     with native_logs_off():
         from stages.evaluation.inputs import InputError
-        from stages.features.audio import CheckpointError
         from stages.features.face_files import FaceFileError
+        from stages.features.speech_network import CheckpointError
         from stages.params import ParamsError
 
         try:

@@ -113,7 +113,7 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
     on there is no sound; None: all of it.
 
     Raises:
-        MediaError: the file cannot be read or has no sound.
+        MediaError: the file cannot be read, has no sound, or has samples that are no numbers.
     """
     with _opened(path) as container:
         if not container.streams.audio:
@@ -128,7 +128,10 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
             track.add(frame, zero + start)
             if end is not None and frame.time is not None and frame.time - zero > end:
                 break
-        return track.samples()[: None if end is None else max(0, round((end - start) * rate))]
+        samples = track.samples()[: None if end is None else max(0, round((end - start) * rate))]
+        if not np.isfinite(samples).all():
+            raise MediaError("has sound with samples that are not finite numbers")
+        return samples
 
 
 class _Track:

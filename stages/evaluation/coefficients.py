@@ -73,9 +73,24 @@ def read(path: Path) -> Coefficients:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as coefficients: {error}") from error
-    if not np.isfinite(found.expression).all():
-        raise InputError(f"{path} has expression coefficients that are not finite numbers")
+    _check(found, path)
     return found
+
+
+def _check(found: Coefficients, path: Path) -> None:
+    """Raises InputError: values that are no numbers, or parts that differ in their number of frames."""
+    parts = {
+        "identity": found.identity,
+        "expression": found.expression,
+        "angles": found.pose.angles,
+        "translation": found.pose.translation,
+        "fit_rmse_px": found.rmse,
+    }
+    for name, values in parts.items():
+        if not np.isfinite(values).all():
+            raise InputError(f"{path}: {name} has values that are not finite numbers; fit the video anew")
+        if name != "identity" and len(values) != len(found.expression):
+            raise InputError(f"{path}: {name} has {len(values)} frames, but expression {len(found.expression)}")
 
 
 def _write_mat(c: Coefficients, path: Path) -> None:

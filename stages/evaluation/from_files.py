@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PROVENANCE = "Synthetic talking head: AI-generated picture motion, made with dreamtalk-open"
 WATERMARK = "AI-generated"
+SILENCE = 1e-3  # of full scale: a voice that is nowhere louder says nothing
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def talking_head(request: Request, workshop: Workshop) -> Result:
     rate = settings.crop.audio_rate
     samples = read_voice(request.voice, rate)
     frames = math.ceil(len(samples) * settings.crop.fps / rate)
+    if np.abs(samples).max() < SILENCE:
+        remarks.append(f"{request.voice} is silent: the lips have nothing to say")
 
     picture = resized(read_picture(request.portrait), request.size)
     landmarks, faces = find_face(picture, str(request.portrait))

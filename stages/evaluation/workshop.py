@@ -46,7 +46,10 @@ class Workshop:
 
     @cached_property
     def face_model(self) -> FaceModel:
-        return FaceModel.load(self._face_model_path)
+        try:
+            return FaceModel.load(self._face_model_path)
+        except ValueError as error:
+            raise InputError(f"{error}; `dvc repro face_model` makes it anew") from error
 
     @cached_property
     def denoiser(self) -> Denoiser:

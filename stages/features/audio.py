@@ -11,7 +11,7 @@ import shutil
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +21,9 @@ from torch.nn import functional
 
 from stages import columns, params, shards, tracking
 from stages.corpus.media import Clips
+from stages.features.speech_network import HOP, RATE, CheckpointError, hidden_states
 from stages.files import fresh_dir, sha256
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-RATE = 16000
-HOP = 320
 ROWS_PER_FRAME = 2
 FRAME_RATE = RATE // (HOP * ROWS_PER_FRAME)
 
@@ -51,10 +47,6 @@ ENERGY = (-3.8, 1.4)
 
 CLIPS = Path("data/clips")
 OUT = Path("data/audio")
-
-
-class CheckpointError(RuntimeError):
-    """A pretrained speech network is not at hand; the text says how to get it."""
 
 
 def extract(samples: np.ndarray, rate: int, settings: params.Audio, frames: int | None = None) -> np.ndarray:
@@ -181,72 +173,6 @@ def _pitch(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     bend = before - 2 * at + after
     shift = torch.where(bend < 0, 0.5 * (before - after) / bend.clamp(max=-1e-9), 0.0).clamp(-1, 1)
     return RATE / (lags[best[:, 0]] + shift), at.clamp(0, 1), energy
-
-
-def hidden_states(sound: Tensor, checkpoint: str, chunk_seconds: float) -> Tensor:
-    """The last hidden states of a pretrained speech network.
-
-    Long sounds go through in pieces that overlap by a third of `chunk_seconds`, of which the middle is kept. Attention
-    reaches over all of a piece, so that is not exactly what the whole would give: with random weights no value of a
-    minute in pieces of 30 s is further from the whole's than 0.01 standard deviations, or 0.05 in pieces of 6 s.
-
-    Args:
-        sound: (rows * 320,) at 16 kHz.
-        checkpoint: a model of the transformers library: name on its hub, or local folder.
-        chunk_seconds: longest piece.
-
-    Returns:
-        (rows, width) float32.
-
-    Raises:
-        CheckpointError: see :func:`load_network`.
-    """
-    network, normalise = load_network(checkpoint)
-    rows = len(sound) // HOP
-    if normalise:
-        sound = (sound - sound.mean()) / (sound.var(correction=0) + 1e-7).sqrt()
-    sound = functional.pad(sound, (0, WINDOW - HOP))  # the network's first layers need 400 samples for the last row
-    chunk = max(round(chunk_seconds * RATE / HOP), 3)
-    if rows <= chunk:
-        return _run(network, sound, rows)
-    context = chunk // 3
-    pieces = []
-    for start in range(0, rows, chunk - 2 * context):
-        first = max(start - context, 0)
-        last = min(start + chunk - context, rows)
-        piece = _run(network, sound[first * HOP : last * HOP + WINDOW - HOP], last - first)
-        pieces.append(piece[start - first : start - first + chunk - 2 * context])
-    return torch.cat(pieces)[:rows]
-
-
-@lru_cache(maxsize=1)
-def load_network(checkpoint: str) -> tuple[PreTrainedModel, bool]:
-    """A pretrained speech network, and whether it wants sounds of zero mean and unit variance.
-
-    Raises:
-        CheckpointError: it is neither a local folder nor in the local cache nor to be had from the hub.
-    """
-    from transformers import AutoFeatureExtractor, AutoModel
-
-    try:
-        normalise = AutoFeatureExtractor.from_pretrained(checkpoint).do_normalize
-        network = AutoModel.from_pretrained(checkpoint, use_safetensors=Path(checkpoint).is_dir() or None)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"audio.checkpoint {checkpoint!r} cannot be loaded ({str(error).splitlines()[0]}). "
-            f"With a network connection: `hf download {checkpoint} --local-dir models/pretrained/audio`, then set "
-            "audio.checkpoint to that folder; or set audio.features to logmel, which needs no checkpoint."
-        ) from error
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return network.eval().to(device), bool(normalise)
-
-
-@torch.inference_mode()
-def _run(network: PreTrainedModel, sound: Tensor, rows: int) -> Tensor:
-    states = network(sound[None].to(network.device)).last_hidden_state[0].float().cpu()
-    if len(states) == rows:
-        return states
-    return functional.interpolate(states.T[None], size=rows, mode="linear", align_corners=True)[0].T
 
 
 def _normalise(values: Tensor, mean_std: tuple[float, float]) -> Tensor:

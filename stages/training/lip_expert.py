@@ -268,6 +268,7 @@ def report(
     s: Session, expert: LipExpert, face: FaceModel, corpora: dict[str, data.Corpus], p: parameters.LipExpert
 ) -> None:
     """Final numbers and figures on the validation and test speakers."""
+    title = f"Lip expert, {'style-aware' if expert.style_aware else 'unconditional'}"
     offsets = range(-CURVE_SHIFT, CURVE_SHIFT + 1)
     curves, cosines, calibration = {}, {}, {}
     for name, corpus in corpora.items():
@@ -283,18 +284,18 @@ def report(
         s.run.summary({f"{name}/best_offset": offsets[int(curves[name].argmax())]})
     s.run.figure(
         "similarity",
-        figures.lines(offsets, cosines, "offset of the sound, frames", "mean cosine", "Lip expert", marker=0),
+        figures.lines(offsets, cosines, "offset of the sound, frames", "mean cosine", title, marker=0),
     )
     s.run.figure(
         "offset",
-        figures.lines(offsets, curves, "offset of the sound, frames", "probability of sync", "Lip expert", marker=0),
+        figures.lines(offsets, curves, "offset of the sound, frames", "probability of sync", title, marker=0),
     )
     truth, probability = calibration["test"]
     share, mean = calibration_curve(truth, probability, n_bins=CALIBRATION_BINS)
     s.run.figure(
         "calibration",
         figures.lines(
-            mean, {"test": share}, "probability said", "share in sync", "Lip expert, test speakers", diagonal=True
+            mean, {"test": share}, "probability said", "share in sync", f"{title}, test speakers", diagonal=True
         ),
     )
 

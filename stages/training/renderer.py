@@ -137,7 +137,9 @@ def task(train: Pictures, val: Pictures, scale: tuple[Tensor, Tensor], p: parame
         return total(found), found
 
     def validate(network: PIRenderer) -> dict[str, float]:
-        batch = examples(val, VALIDATION_PAIRS, Generator().manual_seed(0))
+        clips, per_clip = val.frames.shape[:2]
+        count = min(VALIDATION_PAIRS, clips * per_clip * (per_clip - 1))  # more would be the same pairs again
+        batch = examples(val, count, Generator().manual_seed(0))
         found = losses(network, {name: tensor.to(loop.device()) for name, tensor in batch.items()})
         return {"loss": float(total(found)), **{name: float(value) for name, value in found.items()}}
 

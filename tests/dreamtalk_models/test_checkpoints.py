@@ -86,6 +86,15 @@ def test_load_names_a_config_or_weight_that_does_not_fit(tmp_path):
         checkpoints.load(path, StyleClassifier)
 
 
+def test_load_names_sizes_that_cannot_be(tmp_path):
+    network = Denoiser(motion_dim=6, audio_dim=5, decoder="single", **SMALL)
+    for change in ({"heads": 7}, {"d_model": -1}, {"window": "wide"}):
+        network.config = {**network.config, **change}
+        checkpoints.save(network, tmp_path / "network.safetensors")
+        with pytest.raises(ValueError, match=r"network.safetensors: its config does not fit Denoiser"):
+            checkpoints.load(tmp_path / "network.safetensors", Denoiser)
+
+
 @pytest.fixture
 def official(tmp_path, golden):
     """Writes an official denoiser file with one change; returns its path."""

@@ -89,5 +89,6 @@ def displacement(model: FaceModel, motion: np.ndarray, neutral: np.ndarray) -> f
 
 
 def _shape(model: FaceModel, subject: Subject, motion: np.ndarray) -> np.ndarray:
+    """(n, 68, 3) landmarks of the subject's face under a motion (n, D), in model units."""
     identity, expression = (torch.as_tensor(np.array(x, np.float32)) for x in (subject.identity, motion))
-    return model.vertices(identity, expression).numpy()
+    return model.landmarks68(model.vertices(identity, expression)).numpy()

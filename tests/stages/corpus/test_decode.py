@@ -5,6 +5,7 @@ from __future__ import annotations
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from stages.corpus.decode import MediaError, frames, probe, read_audio, read_video
 from stages.corpus.encode import write_mp4
@@ -76,6 +77,23 @@ def test_no_sound(tmp_path):
     write_mp4(tmp_path / "x.mp4", np.zeros((3, 32, 32, 3), np.uint8), 25)
     with pytest.raises(MediaError, match="no sound"):
         read_audio(tmp_path / "x.mp4", RATE)
+
+
+def test_sound_that_is_no_number(tmp_path):
+    samples = np.zeros(RATE, np.float32)
+    samples[100] = np.nan
+    soundfile.write(tmp_path / "x.wav", samples, RATE, subtype="FLOAT")
+    with pytest.raises(MediaError, match="not finite"):
+        read_audio(tmp_path / "x.wav", RATE)
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+def test_channels_are_mixed_to_one(tmp_path, channels):
+    tone = 0.2 * np.sin(2 * np.pi * 200 * np.arange(RATE) / RATE).astype(np.float32)
+    soundfile.write(tmp_path / "x.wav", np.stack([tone] * channels, 1), RATE)
+    heard = read_audio(tmp_path / "x.wav", RATE)
+    assert heard.shape == (RATE,)
+    assert np.corrcoef(heard, tone)[0, 1] > 0.999
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"", "zero bytes"), (b"not a video" * 99, "cannot be read")])

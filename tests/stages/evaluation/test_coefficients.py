@@ -112,6 +112,25 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         assert f"{name}.mat" in str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", coefficients.SUFFIXES)
+@pytest.mark.parametrize("part", ["identity", "expression", "angles", "translation"])
+def test_values_that_are_no_numbers(made: Coefficients, tmp_path: Path, suffix: str, part: str) -> None:
+    spoiled = replace(made, identity=made.identity.copy(), expression=made.expression.copy())
+    array = getattr(spoiled.pose if part in ("angles", "translation") else spoiled, part)
+    array.flat[2] = np.nan
+    coefficients.write(spoiled, tmp_path / f"a{suffix}")
+    with pytest.raises(InputError, match=rf"a{suffix}.*finite"):
+        coefficients.read(tmp_path / f"a{suffix}")
+
+
+def test_parts_of_different_length(made: Coefficients, tmp_path: Path) -> None:
+    coefficients.write(made, tmp_path / "a.mat")
+    content = scipy.io.loadmat(tmp_path / "a.mat")
+    scipy.io.savemat(tmp_path / "b.mat", {**content, "angles": content["angles"][:-1]})
+    with pytest.raises(InputError, match=r"b.mat: angles has 5 frames, but expression 6"):
+        coefficients.read(tmp_path / "b.mat")
+
+
 def test_published_files_give_poses_but_no_styles(workshop: Workshop, tmp_path: Path) -> None:
     path = published(tmp_path / "pose.mat")
     pose = workshop.pose(str(path))

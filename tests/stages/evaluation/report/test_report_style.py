@@ -82,6 +82,14 @@ def test_intensity_starts_at_zero_and_follows_the_guidance_scale(face: FaceModel
     assert found.reference[0] == pytest.approx(
         intensity.displacement(face, subject.truth, found.expressions[0][0]), rel=1e-6
     )
+    real, spoken = (opening(face, motion) for motion in (subject.truth, found.expressions[0][2]))
+    assert found.agreement[0, 2] == pytest.approx(np.corrcoef(real, spoken)[0, 1], abs=1e-3)
+
+
+def opening(face: FaceModel, motion: np.ndarray) -> np.ndarray:
+    """(n,) distance of the inner lips' middles, iBUG points 62 and 66."""
+    points = face.landmarks68(face.vertices(torch.zeros(3), torch.from_numpy(motion)))
+    return (points[:, 62] - points[:, 66]).norm(dim=1).numpy()
 
 
 def test_spread_shows_many_emotions_and_speakers_and_the_strong_levels() -> None:

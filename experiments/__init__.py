@@ -1,0 +1,1 @@
+"""Sweeps behind single numbers of conf/base.yaml, each with its result beside it."""
