@@ -88,7 +88,7 @@ class PIRenderer(nn.Module):
         return Studied(portrait, self.warpping_net.study(portrait), self.editing_net.study(portrait))
 
     def animate(self, studied: Studied, driving: Tensor, stage: str = "edit") -> dict[str, Tensor]:
-        """Frames of a studied portrait: one of it for each row of `driving`, or one for all; else as :meth:`forward`."""
+        """Frames of studied portraits, one for each row of `driving`, or one for all; else as :meth:`forward`."""
         descriptor = self.mapping_net(driving)
         flow = self.warpping_net(studied.warping, descriptor)
         warped = warp(studied.portrait.expand(len(flow), -1, -1, -1), flow)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -77,9 +77,16 @@ def driving(motion: Motion) -> np.ndarray:
     return np.concatenate([motion.expression, motion.pose.angles, motion.pose.translation, crop], axis=1)
 
 
-def warp(model: FaceModel, picture: np.ndarray, portrait: Portrait, motion: Motion) -> Iterator[np.ndarray]:
-    """Frames of `picture` (H, W, 3) warped by its own face mesh; the picture's border stays where it is."""
-    return map(MeshWarper(picture, portrait.landmarks).frame, landmark_targets(model, portrait, motion))
+def warp(
+    model: FaceModel,
+    picture: np.ndarray,
+    portrait: Portrait,
+    motion: Motion,
+    background: Literal["still", "follow"] = "still",
+) -> Iterator[np.ndarray]:
+    """Frames of `picture` (H, W, 3) warped by its own face mesh; background as of :class:`MeshWarper`."""
+    warper = MeshWarper(picture, portrait.landmarks, background=background)
+    return map(warper.frame, landmark_targets(model, portrait, motion))
 
 
 def draw(
