@@ -24,13 +24,16 @@ from dreamtalk_models.renderers.openings import (
     mouth_atlas,
     mouth_light,
     mouth_nodes,
+    shows_teeth,
 )
 
 # Rings of anchors round the face, as multiples of its outline: how much of the head's motion each one shares.
 _RINGS = ((1.25, 1.0), (1.6, 0.9), (2.1, 0.45))
-_OPEN_MOUTH = 0.06  # lip gap over mouth width from which a portrait shows teeth of its own
+_BEYOND = 1.0  # how far outside the picture a still background is pinned, in units of the face's reach: a head that
+# fills the picture keeps its shape when it moves, and the picture's own border is drawn out instead
 _SUBPIXEL_BITS = 4
-_LEAST_AREA = 0.05  # px²; thinner and turned-over triangles are left to their neighbours, which overlap them
+_OUTLINE_BAND = 5  # px
+_LEAST_HEIGHT = 0.4  # px; thinner and turned-over triangles are left to their neighbours, which overlap them
 _OUTLINE, _LIPS, _STABLE = list(CONTOUR), list(INNER_LIPS), list(STABLE)
 _EYES = (list(RIGHT_EYE), list(LEFT_EYE))
 
@@ -71,7 +74,7 @@ class MeshWarper:
     """Warps one portrait to any number of landmark positions.
 
     portrait: (H, W, 3) uint8 RGB. landmarks: (468, 2 or 3) pixel positions of mediapipe's face mesh in it.
-    background: "still" pins the image border; "follow" lets everything move with the head, the picture mirrored
+    background: "still" pins what lies far from the head; "follow" lets everything move with the head, the picture mirrored
     where it runs out. mesh: (t, 3) triangles, `face_mesh_triangles()` unless given.
     Raises ValueError for a portrait or landmarks of another shape.
     """
@@ -102,6 +105,8 @@ class MeshWarper:
         parts = self._nodes[self._triangles]
         everything = np.array([[-1e6, -1e6, 1e6, 1e6]])
         limits = np.concatenate([everything, np.c_[parts.min(1) - 0.5, parts.max(1) + 0.5]])
+        if not self._follow:
+            limits[: len(around) + 1] = limits[: len(around) + 1].clip(0, np.tile([self.width - 1, self.height - 1], 2))
         self._limits = np.ascontiguousarray(limits.T, np.float32)
         rows, columns = np.mgrid[0 : self.height, 0 : self.width].astype(np.float32)
         self._x, self._y = np.ascontiguousarray(columns), np.ascontiguousarray(rows)
@@ -109,19 +114,20 @@ class MeshWarper:
     def _surroundings(self, outline: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Anchors (a, 2) round the face; how they share the head's motion (a, 1); how the outline's own motion
         drags them (a, 36); and the triangles between the outline and the border."""
-        right, bottom = self.width - 1.0, self.height - 1.0
+        low = np.full(2, -_BEYOND * self._reach)
+        high = np.array([self.width - 1.0, self.height - 1.0]) - low
         centre = outline.mean(0)
         rings = [centre + (outline[::2] - centre) * scale for scale, _ in _RINGS]
-        inside = [np.all((ring > 1) & (ring < (right - 1, bottom - 1)), axis=1) for ring in rings]
+        inside = [np.all((ring > low + 1) & (ring < high - 1), axis=1) for ring in rings]
         share = [np.full(int(kept.sum()), amount) for kept, (_, amount) in zip(inside, _RINGS, strict=True)]
-        across, down = np.linspace(0, right, 9), np.linspace(0, bottom, 9)[1:-1]
-        border = [np.c_[across, np.full(9, edge)] for edge in (0.0, bottom)]
-        border += [np.c_[np.full(7, edge), down] for edge in (0.0, right)]
+        across, down = np.linspace(low[0], high[0], 9), np.linspace(low[1], high[1], 9)[1:-1]
+        border = [np.c_[across, np.full(9, edge)] for edge in (low[1], high[1])]
+        border += [np.c_[np.full(7, edge), down] for edge in (low[0], high[0])]
         anchors = np.concatenate([*(ring[kept] for ring, kept in zip(rings, inside, strict=True)), *border])
         pinned = np.arange(len(anchors)) >= sum(map(len, share))
         shares = np.ones(len(anchors))
         if not self._follow:
-            edge = np.minimum(anchors, (right, bottom) - anchors).min(1)
+            edge = np.minimum(anchors - low, high - anchors).min(1)
             shares = np.concatenate([*share, np.zeros(pinned.sum())]) * np.clip(edge / (0.4 * self._reach), 0, 1)
 
         away = np.linalg.norm(anchors[:, None] - outline, axis=2)
@@ -137,7 +143,7 @@ class MeshWarper:
     def _build_atlas(self, portrait: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Join portrait and drawn mouth; where in the atlas what lies behind lids and lips is (b, 2), and its
         triangles: two eyes, the cavity, the teeth (the portrait's own where its mouth is open)."""
-        mouth = mouth_atlas() * mouth_light(portrait, self._source)
+        mouth = np.minimum(mouth_atlas() * mouth_light(portrait, self._source), 255)
         right = max(self.width, mouth.shape[1]) - self.width
         top = cv2.copyMakeBorder(portrait, 0, 2, 0, right, cv2.BORDER_REPLICATE)
         below = np.zeros((mouth.shape[0], top.shape[1], 3), np.uint8)
@@ -148,7 +154,7 @@ class MeshWarper:
         pixels = np.clip(np.rint(np.concatenate(eyes)), 0, (self.width - 1, self.height - 1)).astype(int)
         self._lash_colour = np.percentile(portrait[pixels[:, 1], pixels[:, 0]], 10, axis=0) * 0.6
         lips = self._source[_LIPS]
-        self._own_teeth = bool(np.linalg.norm(lips[5] - lips[15]) > _OPEN_MOUTH * np.linalg.norm(lips[10] - lips[0]))
+        self._own_teeth = shows_teeth(portrait, self._source)
         low, high = 1.0, MOUTH_SIZE - 2.0
         corners = np.array([[low, low], [high, low], [high, high], [low, high]])
         cavity = corners + np.array([0.0, self.height + 2.0])
@@ -185,18 +191,20 @@ class MeshWarper:
         maps, area = _inverse_maps(self._nodes[self._triangles], corners)
         index = np.zeros((self.height, self.width), np.uint16)
         fixed = np.rint(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        for k in self._paint_order(area, positions):
+        longest = np.sqrt(np.square(corners - np.roll(corners, 1, axis=1)).sum(2).max(1))
+        for k in self._paint_order(area / np.maximum(longest, 1e-6), positions):
             cv2.fillConvexPoly(index, fixed[k], k + 1, cv2.LINE_8, _SUBPIXEL_BITS)
         map_x, map_y = self._maps(index, maps, head)
         picture = cv2.remap(self._atlas, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         self._soften_rims(picture, index, nodes)
+        self._smooth_outline(picture, nodes[_OUTLINE])
         for ring in _EYES:
             draw_lashes(picture, self._source[ring], nodes[ring], self._lash_colour)
         return picture
 
-    def _paint_order(self, area: np.ndarray, positions: np.ndarray) -> list[int]:
+    def _paint_order(self, height: np.ndarray, positions: np.ndarray) -> list[int]:
         """Triangles that face the camera; skin from far to near where the depth is known."""
-        order = np.flatnonzero(area > _LEAST_AREA)
+        order = np.flatnonzero(height > _LEAST_HEIGHT)
         if positions.shape[1] == 3:
             skin = order >= self._behind[1]
             depth = positions[self._triangles[order[skin]], 2].sum(1)
@@ -232,6 +240,13 @@ class MeshWarper:
             behind = ((seen >= first) & (seen <= last)).astype(np.uint8)
             rim = cv2.morphologyEx(behind, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
             part[rim] = cv2.GaussianBlur(part, (3, 3), 0)[rim]
+
+    def _smooth_outline(self, picture: np.ndarray, outline: np.ndarray) -> None:
+        """Take single pixels off the face's outline, where a turning head presses triangles to less than a pixel."""
+        band = np.zeros(picture.shape[:2], np.uint8)
+        line = np.rint(outline * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        cv2.polylines(band, [line], True, 255, _OUTLINE_BAND, cv2.LINE_8, _SUBPIXEL_BITS)
+        cv2.copyTo(cv2.medianBlur(picture, 3), band, picture)
 
     def __call__(self, landmarks: np.ndarray) -> np.ndarray:
         """Frames (n, H, W, 3) uint8 RGB for landmarks (n, 468, 2 or 3) px."""

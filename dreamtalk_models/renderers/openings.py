@@ -8,11 +8,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from dreamtalk_models.face_topology import CONTOUR
+from dreamtalk_models.face_topology import CONTOUR, INNER_LIPS, LEFT_EYE, RIGHT_EYE
 
 MOUTH_SIZE = 48  # side of each of the two drawn patches, px
-_TEETH_HEIGHT = 0.16  # of half the face's size
+_TEETH_HEIGHT = 0.13  # of half the face's size
 _TEETH_WIDTH = 0.94  # of the mouth's
+_OPEN_MOUTH = 0.12  # lip gap over mouth width from which a portrait may show teeth of its own
 _LASHES_FROM = 0.55  # share of the eye's opening that has gone before the lash line shows
 
 
@@ -29,19 +30,44 @@ def mouth_atlas(size: int = MOUTH_SIZE) -> np.ndarray:
     cavity += tongue[..., None] * (flesh - cavity)
 
     enamel = 1.0 - 0.10 * np.exp(-((np.sin(np.pi * 4.0 * across) / 0.35) ** 2))
-    enamel *= (0.75 + 0.25 * np.clip(y * 4.0, 0.0, 1.0)) * np.sqrt(np.clip(1.1 - 0.8 * across**2, 0.0, 1.0))
+    # the upper lip's shadow, and that of the cheeks on the molars
+    enamel *= (0.6 + 0.4 * np.clip(y * 2.0, 0.0, 1.0)) * np.clip(1.05 - 0.85 * across**2, 0.0, 1.0)
     edge = 0.86 - 0.30 * across**2
     covered = 1.0 / (1.0 + np.exp(30.0 * (y - edge))) / (1.0 + np.exp(30.0 * (np.abs(across) - 0.9)))
     dark = np.array([44.0, 20.0, 19.0])
-    teeth = dark + covered[..., None] * (np.array([238.0, 228.0, 208.0]) * enamel[..., None] - dark)
+    teeth = dark + covered[..., None] * (np.array([212.0, 204.0, 195.0]) * enamel[..., None] - dark)
     return np.clip(np.concatenate([cavity, teeth], axis=1), 0, 255).astype(np.uint8)
 
 
-def mouth_light(portrait: np.ndarray, landmarks: np.ndarray) -> float:
-    """How bright the drawn mouth should be beside this face, 0.75 to 1."""
-    outline = np.rint(landmarks[list(CONTOUR)]).astype(np.int32)
-    face = cv2.fillConvexPoly(np.zeros(portrait.shape[:2], np.uint8), outline, 1) > 0
-    return float(np.clip(np.percentile(portrait[face].mean(axis=1), 75) / 205, 0.75, 1.0)) if face.any() else 1.0
+def mouth_light(portrait: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """How bright the drawn mouth should be beside this face, and how tinted: (3,) of RGB, 0.66 to 1.06.
+
+    Brightness is the skin's; the tint of the light is that of the whites of the eyes, which lids make redder.
+    """
+    face = _within([landmarks[list(CONTOUR)]], portrait)
+    eyes = _within([landmarks[list(ring)] for ring in (RIGHT_EYE, LEFT_EYE)], portrait)
+    if not len(face) or not len(eyes):
+        return np.ones(3)
+    level = np.clip(np.percentile(face.mean(1), 75) / 205, 0.7, 1.0)
+    white = eyes[eyes.mean(1) >= np.percentile(eyes.mean(1), 80)].mean(0)
+    return level * np.clip(white / max(white.mean(), 1.0), 0.94, 1.06)
+
+
+def shows_teeth(portrait: np.ndarray, landmarks: np.ndarray) -> bool:
+    """Whether the mouth of a portrait is open on bright teeth, landmarks (468, 2) px, so that they need no drawing."""
+    lips = landmarks[list(INNER_LIPS)]
+    if np.linalg.norm(lips[5] - lips[15]) < _OPEN_MOUTH * np.linalg.norm(lips[10] - lips[0]):
+        return False
+    face, inside = _within([landmarks[list(CONTOUR)]], portrait), _within([lips], portrait)
+    return bool(len(face)) and bool(np.median(inside.mean(1)) > np.median(face.mean(1)))
+
+
+def _within(outlines: list[np.ndarray], portrait: np.ndarray) -> np.ndarray:
+    """Pixels (n, 3) of a portrait inside outlines (p, 2 or 3) px."""
+    mask = np.zeros(portrait.shape[:2], np.uint8)
+    for outline in outlines:
+        cv2.fillPoly(mask, [np.rint(outline[:, :2]).astype(np.int32)], 1)
+    return portrait[mask > 0]
 
 
 def eye_nodes(source: np.ndarray, moved: np.ndarray) -> np.ndarray:
@@ -77,7 +103,7 @@ def mouth_nodes(lips: np.ndarray, face: float) -> tuple[np.ndarray, np.ndarray]:
     cavity = np.array([middle - half + top, middle + half + top, middle + half + bottom, middle - half + bottom])
     tall = down * (_TEETH_HEIGHT * face)
     narrow = along * (_TEETH_WIDTH / 2 * width)
-    crown = lips[15] - 0.2 * tall
+    crown = lips[15] - 0.3 * tall
     return cavity, np.array([crown - narrow, crown + narrow, crown + narrow + tall, crown - narrow + tall])
 
 

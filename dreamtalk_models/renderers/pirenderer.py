@@ -1,10 +1,14 @@
 """PIRenderer: a portrait moved by motion coefficients (Ren et al. 2021, RenYurui/PIRender).
 
 Three stages: driving coefficients → descriptor, descriptor → flow that warps the portrait, editing of the warped
-picture. Parameters are named as in the published files.
+picture. Parameters are named as in the published files; the function is theirs, computed with less work: what needs the
+portrait alone is done once for all its frames, a doubling and the convolution after it are one, and layers whose
+output the published network throws away are left out.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +18,19 @@ SLOPE = 0.1  # of every leaky ReLU
 ADAIN_HIDDEN = 128
 WARP_DOWN, WARP_UP = 5, 3
 EDIT_LEVELS, EDIT_BLOCKS = 3, 2
+
+
+@dataclass(frozen=True)
+class Studied:
+    """A portrait and what both stages make of it before any motion.
+
+    Attributes:
+        portrait: (B, 3, H, W) in [-1, 1]. warping: (B, warp_channels, H, W). editing: (B, edit_channels, H, W).
+    """
+
+    portrait: Tensor
+    warping: Tensor
+    editing: Tensor
 
 
 class PIRenderer(nn.Module):
@@ -61,15 +78,23 @@ class PIRenderer(nn.Module):
         Raises:
             ValueError: the portrait's size or the number of driving frames does not fit.
         """
+        return self.animate(self.study(portrait), driving, stage)
+
+    def study(self, portrait: Tensor) -> Studied:
+        """What can be computed before any motion is known; arguments and errors as of :meth:`forward`."""
         height, width = portrait.shape[2:]
         if min(height, width) < 64 or height % 32 or width % 32:
             raise ValueError(f"portrait must have sides that are multiples of 32, at least 64, not {width}x{height}")
+        return Studied(portrait, self.warpping_net.study(portrait), self.editing_net.study(portrait))
+
+    def animate(self, studied: Studied, driving: Tensor, stage: str = "edit") -> dict[str, Tensor]:
+        """Frames of studied portraits, one for each row of `driving`, or one for all; else as :meth:`forward`."""
         descriptor = self.mapping_net(driving)
-        flow = self.warpping_net(portrait, descriptor)
-        warped = warp(portrait, flow)
+        flow = self.warpping_net(studied.warping, descriptor)
+        warped = warp(studied.portrait.expand(len(flow), -1, -1, -1), flow)
         output = {"flow_field": flow, "warp_image": warped}
         if stage == "edit":
-            output["fake_image"] = self.editing_net(portrait, warped, descriptor)
+            output["fake_image"] = self.editing_net(studied.editing, warped, descriptor)
         return output
 
 
@@ -115,8 +140,8 @@ class AdaIN(nn.Module):
 
     def forward(self, x: Tensor, descriptor: Tensor) -> Tensor:
         hidden = self.mlp_shared(descriptor)
-        gain, bias = self.mlp_gamma(hidden)[..., None, None], self.mlp_beta(hidden)[..., None, None]
-        return F.instance_norm(x) * (1 + gain) + bias
+        gain, bias = 1 + self.mlp_gamma(hidden)[..., None, None], self.mlp_beta(hidden)[..., None, None]
+        return F.instance_norm(x) * gain + bias
 
 
 class LayerNorm2d(nn.Module):
@@ -128,7 +153,7 @@ class LayerNorm2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, x.shape[1:]) * self.weight + self.bias
+        return F.group_norm(x, 1, self.weight.flatten(), self.bias.flatten())
 
 
 class WarpingNet(nn.Module):
@@ -140,8 +165,11 @@ class WarpingNet(nn.Module):
         width = 2 * _width(channels, WARP_DOWN - WARP_UP, max_channels)
         self.flow_out = nn.Sequential(LayerNorm2d(width), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 2, 7, padding=3))
 
-    def forward(self, image: Tensor, descriptor: Tensor) -> Tensor:
-        return self.flow_out(self.hourglass(image, descriptor))
+    def study(self, portrait: Tensor) -> Tensor:
+        return self.hourglass.encoder["input_layer"](portrait)
+
+    def forward(self, studied: Tensor, descriptor: Tensor) -> Tensor:
+        return self.flow_out(self.hourglass(studied, descriptor))
 
 
 class Hourglass(nn.Module):
@@ -158,8 +186,8 @@ class Hourglass(nn.Module):
             joined = widths[i + 1] * (1 if i == WARP_DOWN - 1 else 2)
             self.decoder[f"decoder{i}"] = UpBlock(joined, widths[i], descriptor)
 
-    def forward(self, image: Tensor, descriptor: Tensor) -> Tensor:
-        features = [self.encoder["input_layer"](image)]
+    def forward(self, studied: Tensor, descriptor: Tensor) -> Tensor:
+        features = [studied]
         for i in range(WARP_DOWN):
             features.append(self.encoder[f"encoder{i}"](features[-1], descriptor))
         x = features.pop()
@@ -212,7 +240,7 @@ class EditingNet(nn.Module):
         self.decoder = nn.ModuleDict()
         for i in range(EDIT_LEVELS):
             self.encoder[f"down{i}"] = ConvBlock(widths[i], widths[i + 1], 3)
-            self.decoder[f"up{i}"] = ConvBlock(widths[i + 1], widths[i], 3)
+            self.decoder[f"up{i}"] = DoublingBlock(widths[i + 1], widths[i])
             self.decoder[f"res{i}"] = nn.ModuleDict(
                 {f"res{j}": ResBlock(widths[i + 1], descriptor) for j in range(EDIT_BLOCKS)}
             )
@@ -221,16 +249,24 @@ class EditingNet(nn.Module):
         final.model = nn.Sequential(nn.Conv2d(channels, 3, 7, padding=3), nn.Tanh())
         self.decoder["final"] = final
 
-    def forward(self, image: Tensor, warped: Tensor, descriptor: Tensor) -> Tensor:
-        features = [self.encoder["first"](torch.cat([image, warped], dim=1))]
+    def study(self, portrait: Tensor) -> Tensor:
+        """The first convolution's share of the portrait, which it reads beside the warped picture."""
+        conv = self.encoder["first"].model[0]
+        return F.conv2d(portrait, conv.weight[:, :3], conv.bias, padding=conv.padding)
+
+    def forward(self, studied: Tensor, warped: Tensor, descriptor: Tensor) -> Tensor:
+        conv, *rest = self.encoder["first"].model
+        x = studied + F.conv2d(warped, conv.weight[:, 3:], padding=conv.padding)
+        for layer in rest:
+            x = layer(x)
+        features = [x]
         for i in range(EDIT_LEVELS):
             features.append(F.avg_pool2d(self.encoder[f"down{i}"](features[-1]), 2))
         x = features.pop()
         for i in reversed(range(EDIT_LEVELS)):
             for block in self.decoder[f"res{i}"].values():
                 x = block(x, descriptor)
-            x = self.decoder[f"up{i}"](F.interpolate(x, scale_factor=2))
-            x = x + self.decoder[f"jump{i}"](features.pop())
+            x = self.decoder[f"up{i}"](x) + self.decoder[f"jump{i}"](features.pop())
         return self.decoder["final"].model(x)
 
 
@@ -240,10 +276,28 @@ class ConvBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
         conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-        self.model = nn.Sequential(conv, LayerNorm2d(outputs), nn.LeakyReLU(SLOPE))
+        self.model = nn.Sequential(conv, LayerNorm2d(outputs), nn.LeakyReLU(SLOPE, inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
+
+
+class DoublingBlock(ConvBlock):
+    """Each pixel made four, then a ConvBlock of size 3."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, *rest = self.model
+        # of its 9 products at each of the four pixels only 4 differ: one transposed convolution of size 4 has the sums
+        kernel = F.pad(conv.weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
+        kernel = kernel[..., :-1, :] + kernel[..., 1:, :]
+        kernel = kernel[..., :-1] + kernel[..., 1:]
+        x = F.conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
+        for layer in rest:
+            x = layer(x)
+        return x
 
 
 class ResBlock(nn.Module):
@@ -265,7 +319,7 @@ class ResBlock(nn.Module):
 
 
 def _activate(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, SLOPE)
+    return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def _width(base: int, level: int, limit: int) -> int:

@@ -113,7 +113,7 @@ def talking_head(request: Request, workshop: Workshop) -> Result:
         radius, size = settings.renderer.radius, settings.renderer.size
         film = draw(workshop.pirenderer, picture, driving(motion), radius, size)
     else:
-        film = warp(model, picture, portrait, motion)
+        film = warp(model, picture, portrait, motion, settings.generate.background)
     if request.watermark:
         film = watermarked(film)
     with atomic_path(request.out) as tmp:

@@ -31,13 +31,13 @@ SHARD_CLIPS = 4
 DATA, MODELS, OUT = Path("data"), Path("models"), Path("generated")
 
 
-def film_warped(folder: Path, clips: Path, work: list[tuple[str, np.ndarray, np.ndarray]]) -> None:
+def film_warped(folder: Path, clips: Path, background: str, work: list[tuple[str, np.ndarray, np.ndarray]]) -> None:
     """Videos folder/<clip_id>.mp4 by mesh warp, from (clip_id, landmarks of the first frame, target landmarks)."""
     from dreamtalk_models.renderers.mesh_warp import MeshWarper
 
     media = Clips(clips)
     for clip_id, landmarks, targets in work:
-        warper = MeshWarper(media.frames(clip_id, [0])[0], landmarks)
+        warper = MeshWarper(media.frames(clip_id, [0])[0], landmarks, background=background)
         _encode(folder / f"{clip_id}.mp4", map(warper.frame, targets), media, clip_id)
 
 
@@ -76,7 +76,8 @@ def film(takes: list[Take], name: str, renderer: str, settings: Params, data: Pa
         version = [renderer, sha256(weights), *fixed[2:]]
         work = [(take.clip_id, driving(take.motion)) for take in takes]
     else:
-        function, fixed, version = film_warped, (clips,), [renderer]
+        background = settings.generate.background
+        function, fixed, version = film_warped, (clips, background), [renderer, background]
         work = _warp_work(takes, data, models)
     code = shards.code_version(Path(__file__).parent, Path(renderers.__file__).parent, Path(encode.__file__).parent)
     hashes = Clips(clips).table["sha256"]
@@ -101,7 +102,7 @@ def _warp_work(takes: list[Take], data: Path, models: Path) -> list[tuple[str, n
         points = landmarks[take.clip_id]["landmarks"][0].reshape(-1, 3)[:MESH_POINTS]
         first = [fitted[name][0] for name in ("expression", "angles", "translation")]
         portrait = Portrait(points, fitted["identity"], *first)
-        work.append((take.clip_id, points, landmark_targets(model, portrait, take.motion)[..., :2]))
+        work.append((take.clip_id, points, landmark_targets(model, portrait, take.motion)))
     return work
 
 

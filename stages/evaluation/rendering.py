@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 UPPER_INNER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415)  # from corner to corner of mediapipe's mesh, each
 LOWER_INNER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)  # point over that of the lower lip which it meets
-PIRENDERER_BATCH = 8  # frames; bounds memory, changes no result
+GPU_BATCH = 8  # frames drawn at once; bounds memory, changes no result. One by one on a CPU, whose caches hold no more
 
 
 def landmark_targets(model: FaceModel, portrait: Portrait, motion: Motion) -> np.ndarray:
@@ -77,9 +77,16 @@ def driving(motion: Motion) -> np.ndarray:
     return np.concatenate([motion.expression, motion.pose.angles, motion.pose.translation, crop], axis=1)
 
 
-def warp(model: FaceModel, picture: np.ndarray, portrait: Portrait, motion: Motion) -> Iterator[np.ndarray]:
-    """Frames of `picture` (H, W, 3) warped by its own face mesh; the picture's border stays where it is."""
-    return map(MeshWarper(picture, portrait.landmarks).frame, landmark_targets(model, portrait, motion))
+def warp(
+    model: FaceModel,
+    picture: np.ndarray,
+    portrait: Portrait,
+    motion: Motion,
+    background: Literal["still", "follow"] = "still",
+) -> Iterator[np.ndarray]:
+    """Frames of `picture` (H, W, 3) warped by its own face mesh; background as of :class:`MeshWarper`."""
+    warper = MeshWarper(picture, portrait.landmarks, background=background)
+    return map(warper.frame, landmark_targets(model, portrait, motion))
 
 
 def draw(
@@ -98,9 +105,11 @@ def draw(
     source = source.permute(2, 0, 1)[None].float().to(where) / 127.5 - 1
     around = np.arange(len(coefficients))[:, None] + np.arange(-radius, radius + 1)
     windows = coefficients[around.clip(0, len(coefficients) - 1)].transpose(0, 2, 1).astype(np.float32)
-    for part in torch.from_numpy(windows).split(PIRENDERER_BATCH):
+    with torch.no_grad():
+        studied = network.study(source)
+    for part in torch.from_numpy(windows).split(GPU_BATCH if where.type == "cuda" else 1):
         with torch.no_grad():
-            drawn = network(source.expand(len(part), -1, -1, -1), part.to(where))["fake_image"].cpu()
+            drawn = network.animate(studied, part.to(where))["fake_image"].cpu()
         for frame in ((drawn + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy():
             yield cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
 

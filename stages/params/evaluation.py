@@ -11,6 +11,7 @@ from stages.params.section import Count, NonNegative, Positive, Section, Share
 
 class Generate(Section):
     renderer: Literal["mesh_warp", "pirenderer"]
+    background: Literal["still", "follow"]
     method: Literal["ddim", "ddpm"]
     steps: Count
     guidance: NonNegative

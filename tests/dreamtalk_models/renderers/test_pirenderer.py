@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.pirenderer import plain_forward
 from dreamtalk_models.published import pirenderer as published_pirenderer
 from dreamtalk_models.renderers.pirenderer import PIRenderer, warp
 from tests.dreamtalk_models.helpers import assert_golden, overfit, weights, without_gradient
@@ -44,14 +45,41 @@ def test_warp_moves_the_picture_against_the_flow():
     assert abs(column - 28) <= 2
 
 
-def test_learns_a_picture_and_gradient_reaches_what_the_function_uses():
+def test_gradient_reaches_what_the_function_uses():
+    torch.manual_seed(0)
+    network = PIRenderer(**SMALL)
+    network(torch.rand(2, 3, 64, 64) * 2 - 1, torch.randn(2, 5, 27))["fake_image"].square().mean().backward()
+    unused = {name for name in without_gradient(network) if "conv1" not in name and "norm1" not in name}
+    assert all(name.endswith("bias") for name in unused)
+
+
+def test_learns_a_picture():
+    torch.manual_seed(0)
     network = PIRenderer(**SMALL)
     portrait, driving = torch.rand(2, 3, 64, 64) * 2 - 1, torch.randn(2, 5, 27)
     truth = portrait.roll(3, dims=3) * 0.5
     first, last = overfit(network, lambda: (network(portrait, driving)["fake_image"] - truth).abs().mean(), steps=40)
     assert last < 0.8 * first
-    unused = {name for name in without_gradient(network) if "conv1" not in name and "norm1" not in name}
-    assert all(name.endswith("bias") for name in unused)
+
+
+def test_a_portrait_studied_once_gives_the_same_frames():
+    torch.manual_seed(0)
+    network = PIRenderer(**SMALL).eval()
+    portrait, driving = torch.rand(1, 3, 64, 64) * 2 - 1, torch.randn(3, 5, 27)
+    with torch.no_grad():
+        each = network(portrait.expand(3, -1, -1, -1), driving)
+        together = network.animate(network.study(portrait), driving)
+    for name, picture in each.items():
+        torch.testing.assert_close(together[name], picture, atol=1e-5, rtol=1e-4)
+
+
+def test_does_what_the_published_forward_does_step_by_step():
+    torch.manual_seed(0)
+    network = PIRenderer(**SMALL).eval()
+    portrait, driving = torch.rand(2, 3, 64, 96) * 2 - 1, torch.randn(2, 5, 27)
+    with torch.no_grad():
+        difference = network(portrait, driving)["fake_image"] - plain_forward(network, portrait, driving)
+    assert difference.abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("size", [(32, 64), (64, 80)])
