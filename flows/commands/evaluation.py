@@ -19,19 +19,42 @@ def evaluate(
     methods = dict(_named_folder(text) for text in method)
     if len(methods) < len(method):
         fail("--method: two methods have the same name")
-    for folder in (truth, *methods.values()):
-        if not folder.is_dir():
-            fail(f"{folder}: no such folder")
-        if not any(folder.glob("*.mp4")):
-            fail(f"{folder} holds no video (*.mp4)")
     with user_errors():
         from stages.evaluation.inputs import check_output
 
         check_output(out / "metrics.csv", (".csv",))
-        from stages.evaluation.compare import compare
+        from stages.evaluation.compare import compare, videos
 
-        compare(truth, methods, out, _rulers())
+        try:
+            for folder in (truth, *methods.values()):
+                videos(folder)
+        except ValueError as error:
+            fail(str(error))
+        _show(compare(truth, methods, out, _rulers()))
         print(f"{out}: metrics.csv, summary.json")
+
+
+def _show(scores) -> None:
+    """Each method's means, and how many of its clips each comes from where some have no value."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    groups = dict(list(scores.groupby("method", sort=False)))
+    for name in ("metric", *groups):
+        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
+    for metric in scores.select_dtypes("number"):
+        cells = [_cell(rows[metric]) for rows in groups.values()]
+        table.add_row(metric, *cells)
+    Console().print(table)
+    remarks = int((scores["reason"] != "").sum())
+    print(f"{len(scores)} videos, {remarks} with a remark: column `reason` of metrics.csv")
+
+
+def _cell(values) -> str:
+    known = values.dropna()
+    mean = f"{known.mean():.3f}" if len(known) else "-"
+    return mean if len(known) == len(values) else f"{mean} ({len(known)} of {len(values)})"
 
 
 def _rulers():
