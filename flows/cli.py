@@ -16,6 +16,8 @@ COMMANDS = (
     coefficients.export_coefficients,
     talking_head.generate,
     evaluation.evaluate,
+    evaluation.export_test_list,
+    evaluation.systems,
     corpus.status,
     corpus.clip,
     machine.doctor,

@@ -1,4 +1,4 @@
-"""``dreamtalk evaluate``: anybody's videos, scored."""
+"""``dreamtalk evaluate | export-test-list | systems``: anybody's videos, scored; what others need to make them."""
 
 from __future__ import annotations
 
@@ -55,6 +55,43 @@ def _cell(values) -> str:
     known = values.dropna()
     mean = f"{known.mean():.3f}" if len(known) else "-"
     return mean if len(known) == len(values) else f"{mean} ({len(known)} of {len(values)})"
+
+
+def export_test_list(
+    out: Annotated[Path, typer.Argument(help="Folder for list.csv and the files that it names.")],
+) -> None:
+    """The test clips as other systems take them: sound, first frame, style reference, head motion."""
+    with user_errors():
+        from dreamtalk_models.face_model import FaceModel
+        from stages.evaluation.systems.test_list import export
+
+        settings, root = parameters(), repository()
+        model = FaceModel.load(root / "models/face_model/face_model.npz")
+        try:
+            table = export(root, model, settings.crop.size, round(settings.crop.fps), settings.generate.max_clips, out)
+        except ValueError as error:
+            fail(str(error))
+        print(f"{out}: {len(table)} clips; README.txt says what is what")
+
+
+def systems() -> None:
+    """The systems that the paper compares: licence, inputs, how each is called, where its videos go."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from stages.evaluation.systems.manifest import systems as known
+
+    table = Table("system", "licence", "takes", "call", show_lines=True)
+    for system in known():
+        there = (repository() / "data/methods" / system.name).is_dir()
+        where = "videos in" if there else "absent from"
+        table.add_row(
+            f"{system.name}\n{where} data/methods/{system.name}",
+            f"{system.licence}\n{system.repository or 'no public code'}",
+            ", ".join(system.inputs),
+            f"{system.run or '-'}\n{system.notes}",
+        )
+    Console().print(table)
 
 
 def _rulers():

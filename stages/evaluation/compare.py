@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from stages import shards
 from stages.corpus import decode
 from stages.evaluation import scoring
 from stages.evaluation.metrics.summary import summarise
-from stages.evaluation.scoring import Settings, Sound, Truth
+from stages.evaluation.scoring import Settings, Sound, Truth, Video
 from stages.files import atomic_path, write_json
 from stages.progress import track
 
@@ -60,7 +60,7 @@ def compare(
     real = videos(truth)
     found = {name: videos(folder) for name, folder in methods.items()}
     jobs = [
-        (path, {name: _wanted(clip_id, found[name], methods[name], real) for name in methods})
+        (path, {name: wanted(clip_id, found[name], methods[name], real) for name in methods})
         for clip_id, path in real.items()
     ]
     rows = [row for rows in track(_execute(jobs, settings), "evaluate", total=len(jobs)) for row in rows]
@@ -80,6 +80,13 @@ class Wanted(NamedTuple):
     path: Path
     mistaken: str | None
 
+    def read(self, size: int) -> tuple[Video, str | None]:
+        """As :func:`scoring.read_video`."""
+        video, obstacle = scoring.read_video(self.path, size)
+        if obstacle and self.mistaken and not self.path.exists():
+            obstacle += f"; is it {self.mistaken}?"
+        return video, obstacle
+
 
 def score_clip(job: tuple[Path, Mapping[str, Wanted]], settings: Settings) -> list[dict]:
     """Rows of one clip: (its real video, each method's video by name)."""
@@ -95,9 +102,7 @@ def score_clip(job: tuple[Path, Mapping[str, Wanted]], settings: Settings) -> li
 
 
 def _row(wanted: Wanted, real: Path, truth: Truth, notes: list[str], judges: scoring.Judges) -> dict:
-    video, obstacle = scoring.read_video(wanted.path, judges.settings.size)
-    if obstacle and wanted.mistaken and not wanted.path.exists():
-        obstacle += f"; is it {wanted.mistaken}?"
+    video, obstacle = wanted.read(judges.settings.size)
     notes = [*notes, *([obstacle] if obstacle else [])]
     values = {}
     if len(truth.frames) and len(video.frames):
@@ -183,11 +188,13 @@ def videos(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _wanted(clip_id: str, found: Mapping[str, Path], folder: Path, real: Mapping[str, Path]) -> Wanted:
+def wanted(clip_id: str, found: Mapping[str, Path], folder: Path, real: Container[str]) -> Wanted:
+    """A clip's video among those `found` in a method's `folder`; `real`: the ids of all clips."""
     if clip_id in found:
         return Wanted(found[clip_id], None)
     strangers = [name for name in found if name not in real]
-    near = difflib.get_close_matches(clip_id, strangers, n=1, cutoff=LIKENESS)
+    near = [name for name in strangers if name.startswith(clip_id) or name.endswith(clip_id)]
+    near = near or difflib.get_close_matches(clip_id, strangers, n=1, cutoff=LIKENESS)
     return Wanted(folder / f"{clip_id}.mp4", found[near[0]].name if near else None)
 
 

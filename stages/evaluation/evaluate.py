@@ -48,7 +48,7 @@ def score_shard(folder: Path, settings: Settings, data: Path, truth: Path | None
             landmarks.append({KEY: clip_id, **_packed(real.points)})
         else:
             scores = _score_file(
-                videos / f"{clip_id}.mp4", Truth(real.frames, _unpacked(known[clip_id])), sound, judges
+                videos / f"{clip_id}.mp4", Truth(real.frames, landmarks_of(known[clip_id])), sound, judges
             )
         values = {name: value for name, value in scores.values.items() if np.isfinite(value)}
         rows.append({KEY: clip_id, **values, "reason": "; ".join(scores.notes)})
@@ -128,6 +128,12 @@ def rulers_of(section: params.Evaluate, models: Path) -> Settings:
     )
 
 
+def landmarks_of(row: dict[str, np.ndarray]) -> np.ndarray:
+    """The 68 landmarks (n, 68, 2) px of a row of ground_truth/landmarks.arrow, NaN where no face was found."""
+    points = row[POINTS].reshape(len(row[POINTS]), -1, 2)
+    return np.where(row["found"][:, None, None] > 0, points, np.nan)
+
+
 def absent(table: pd.DataFrame) -> dict[str, str]:
     """Why columns that a reader may look for are not in the table."""
     reasons = {
@@ -169,11 +175,6 @@ def _score_file(path: Path, truth: Truth, sound: Sound, judges: scoring.Judges) 
 def _packed(points: np.ndarray) -> dict[str, np.ndarray]:
     """Landmarks (n, 68, 2) as columns without NaN."""
     return {POINTS: np.nan_to_num(points).reshape(len(points), -1), "found": np.isfinite(points).all((1, 2))}
-
-
-def _unpacked(row: dict[str, np.ndarray]) -> np.ndarray:
-    points = row[POINTS].reshape(len(row[POINTS]), -1, 2)
-    return np.where(row["found"][:, None, None] > 0, points, np.nan)
 
 
 def _join(parts: list[Path], path: Path) -> None:
