@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import coefficients, corpus, evaluation, machine, talking_head
+from flows.commands import coefficients, corpus, evaluation, machine, study, talking_head
 from flows.commands.shell import OneLineErrors
 
 COMMANDS = (
@@ -18,6 +18,8 @@ COMMANDS = (
     evaluation.evaluate,
     evaluation.export_test_list,
     evaluation.systems,
+    study.study_page,
+    study.study_results,
     corpus.status,
     corpus.clip,
     machine.doctor,

@@ -16,9 +16,7 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.csv and summary.json.")],
 ) -> None:
     """Metrics of talking heads against the truth: metrics.csv per clip, summary.json."""
-    methods = dict(_named_folder(text) for text in method)
-    if len(methods) < len(method):
-        fail("--method: two methods have the same name")
+    methods = named_folders(method)
     with user_errors():
         from stages.evaluation.inputs import check_output
 
@@ -104,8 +102,13 @@ def _rulers():
     return rulers if rulers.corpus_syncnet.is_file() else replace(rulers, corpus_syncnet=None)
 
 
-def _named_folder(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder):
-        fail(f"--method {text}: expected NAME=DIR")
-    return name, Path(folder)
+def named_folders(texts: list[str]) -> dict[str, Path]:
+    """Folders by name, of NAME=DIR as --method has them."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (name, equals, folder) in zip(texts, pairs, strict=True):
+        if not (name and equals and folder):
+            fail(f"--method {text}: expected NAME=DIR")
+    folders = {name: Path(folder) for name, _, folder in pairs}
+    if len(folders) < len(texts):
+        fail("--method: two methods have the same name")
+    return folders

@@ -28,19 +28,6 @@ from tests.stages.evaluation import talking as toy
 
 TWELVE = ["MakeItTalk", "Wav2Lip", "PC-AVS", "AVCT", "GC-AVT", "EAMM"]
 TWELVE += ["StyleTalk", "DiffTalk", "SadTalker", "PD-FGC", "EAT", "TH-PAD"]
-    "MakeItTalk",
-    "Wav2Lip",
-    "PC-AVS",
-    "AVCT",
-    "GC-AVT",
-    "EAMM",
-    "StyleTalk",
-    "DiffTalk",
-    "SadTalker",
-    "PD-FGC",
-    "EAT",
-    "TH-PAD",
-]
 
 
 def test_the_manifest_has_the_twelve_systems_and_says_what_each_takes():
