@@ -69,7 +69,7 @@ def video_scores(
     """Score clips in worker processes: a row per clip, and the folders of the shards."""
     groups = shards.split_in_shards(ids, SHARD_CLIPS)
     code = shards.shard_key([shards.code_version(p) if p.is_dir() else sha256(p) for p in map(ROOT.joinpath, CODE)])
-    judges = [path and sha256(path) for path in (settings.corpus_syncnet, settings.syncnet, settings.arcface)]
+    judges = [path and sha256(path) for path in settings.files]
     real = Clips(data / "clips").table["sha256"]
     keys = [
         shards.shard_key(code, settings, judges, [(i, real[i], _digest(videos / f"{i}.mp4", truth)) for i in group])
@@ -125,6 +125,7 @@ def rulers_of(section: params.Evaluate, models: Path) -> Settings:
         corpus_syncnet=models / "syncnet" / "weights.safetensors",
         syncnet=section.syncnet_weights and Path(section.syncnet_weights),
         arcface=section.arcface_onnx and Path(section.arcface_onnx),
+        vgg16=section.vgg16_weights and Path(section.vgg16_weights),
     )
 
 
@@ -140,6 +141,7 @@ def absent(table: pd.DataFrame) -> dict[str, str]:
         "sync_conf": "the published SyncNet weights were not given (evaluate.syncnet_weights); "
         "sync_conf_corpus is the judge trained on this corpus",
         "csim": "no ArcFace network was given (evaluate.arcface_onnx)",
+        "lpips": "the weights of VGG16 were not given (evaluate.vgg16_weights)",
         "scd": "the style code was not predicted but taken from a reference",
     }
     return {name: reason for name, reason in reasons.items() if name not in table}

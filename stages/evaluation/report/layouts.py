@@ -176,7 +176,16 @@ LAYOUTS = (
     Layout(
         "further",
         "Further measures. Not in the paper",
-        ("m_lmd_sum", "mouth_opening_corr", "lve", "intensity", "sync_dist_corpus", "sync_offset_corpus", "face_rate"),
+        (
+            "lpips",
+            "m_lmd_sum",
+            "mouth_opening_corr",
+            "lve",
+            "intensity",
+            "sync_dist_corpus",
+            "sync_offset_corpus",
+            "face_rate",
+        ),
         {
             **_MAIN_ROWS,
             "no_lip_expert": "w/o lip expert",

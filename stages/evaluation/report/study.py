@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from stages.evaluation.report.layouts import METRICS
+from stages.evaluation.report.page import p_value
 from stages.evaluation.report.results import Absent, Results
 from stages.evaluation.study.analysis import per_participant
 
@@ -23,13 +25,21 @@ def section(results: Results) -> dict[str, Any] | Absent:
             "Nobody was asked in this run. “dreamtalk study-page” makes the page that asks; its key, as key.json, and "
             "the participants' files in data/user_study/ make this section."
         )
-    names = {"f": "F", "df_between": "degrees of freedom between", "df_within": "within"}
-    anova = found.anova.rename(columns=names)
-    tukey = found.tukey.rename(columns={"method": "first", "other": "second", "low": "from", "high": "to"})
+    anova = _shown(found.anova, {"f": "F", "df_between": "degrees of freedom between", "df_within": "within"})
+    tukey = _shown(found.tukey, {"method": "first", "other": "second", "low": "from", "high": "to"})
     return {
         "participants": found.ratings["participant"].nunique(),
         "ratings": len(found.ratings),
-        "anova": anova.round(4),
-        "tukey": tukey.round(4),
+        "anova": anova,
+        "tukey": tukey,
         "refused": found.refused,
     }
+
+
+def _shown(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    if table.empty:
+        return table
+    shown = table.assign(
+        aspect=[METRICS[name].label for name in table["aspect"]], p=[p_value(value) for value in table["p"]]
+    )
+    return shown.rename(columns=names)

@@ -123,7 +123,7 @@ def main() -> int:
 
 def _version(rulers: Settings, model: Path, truth: Path) -> str:
     code = [shards.code_version(p) if p.is_dir() else sha256(p) for p in map(ROOT.joinpath, (*CODE, *FIT_CODE))]
-    files = (rulers.corpus_syncnet, rulers.syncnet, rulers.arcface, model, truth / "landmarks.arrow")
+    files = (*rulers.files, model, truth / "landmarks.arrow")
     return shards.shard_key(code, [path and sha256(path) for path in files])
 
 
