@@ -52,7 +52,7 @@ def test_lpips_equals_torchmetrics(weights: Path):
     expected = torch.zeros(3)
     for i, (a, b) in enumerate(zip(*(features(weights, x) for x in scaled), strict=True)):
         difference = (theirs._normalize_tensor(a) - theirs._normalize_tensor(b)) ** 2
-        layer = theirs.NetLinLayer(a.shape[1])
+        layer = theirs.NetLinLayer(a.shape[1], use_dropout=True)
         layer.load_state_dict({"model.1.weight": layers[f"lin{i}.model.1.weight"]})
         expected += layer.eval()(difference).mean((1, 2, 3)).detach()
     net = Lpips(weights)
