@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import multiprocessing
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -189,14 +189,20 @@ def videos(folder: Path) -> dict[str, Path]:
     return found
 
 
-def wanted(clip_id: str, found: Mapping[str, Path], folder: Path, real: Container[str]) -> Wanted:
+def wanted(clip_id: str, found: Mapping[str, Path], folder: Path, real: Collection[str]) -> Wanted:
     """A clip's video among those `found` in a method's `folder`; `real`: the ids of all clips."""
     if clip_id in found:
         return Wanted(found[clip_id], None)
     strangers = [name for name in found if name not in real]
-    near = [name for name in strangers if name.startswith(clip_id) or name.endswith(clip_id)]
-    near = near or difflib.get_close_matches(clip_id, strangers, n=1, cutoff=LIKENESS)
+    near = [name for name in strangers if _within(clip_id, name)]
+    if not near:
+        free = [name for name in strangers if not any(_within(other, name) for other in real)]
+        near = difflib.get_close_matches(clip_id, free, n=1, cutoff=LIKENESS)
     return Wanted(folder / f"{clip_id}.mp4", found[near[0]].name if near else None)
+
+
+def _within(clip_id: str, name: str) -> bool:
+    return name.startswith(clip_id) or name.endswith(clip_id)
 
 
 def _sound(path: Path) -> Sound | None:

@@ -7,6 +7,7 @@ which nobody's video has: the corpus' face model is fitted to the landmarks that
 from __future__ import annotations
 
 import json
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from stages.evaluation.scoring import Settings, Sound, Truth
 from stages.features.landmark_fit import fit_landmarks
 from stages.files import atomic_path, fresh_dir, sha256, write_json
 
+NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # as MLflow takes it, and no way out of the folder
 FOLDER, OUT = Path("data/methods"), Path("evaluation/methods")
 FIT_CODE = ("stages/features/landmark_fit.py", "dreamtalk_models/fitting.py")
 
@@ -101,6 +103,9 @@ def main() -> int:
     try:
         settings = params.load()
         methods = sorted(path for path in FOLDER.iterdir() if path.is_dir() and any(path.iterdir()))
+        odd = [path.name for path in methods if not NAME.fullmatch(path.name)]
+        if odd:
+            raise ValueError(f"{FOLDER}/{odd[0]}: a method's name may have letters, digits, -, _ and . only; rename it")
         out, metrics = fresh_dir(OUT), Path("metrics/evaluate_methods.json")
         with tracking.stage_run("evaluate_methods", settings, ["evaluate", "fit"], out=out, metrics=metrics) as run:
             summary: dict[str, float] = {"methods": float(len(methods))}
