@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import coefficients, corpus, evaluation, machine, talking_head
+from flows.commands import coefficients, corpus, evaluation, machine, study, talking_head
 from flows.commands.shell import OneLineErrors
 
 COMMANDS = (
@@ -16,6 +16,10 @@ COMMANDS = (
     coefficients.export_coefficients,
     talking_head.generate,
     evaluation.evaluate,
+    evaluation.export_test_list,
+    evaluation.systems,
+    study.study_page,
+    study.study_results,
     corpus.status,
     corpus.clip,
     machine.doctor,

@@ -162,8 +162,16 @@ def _judges(root: Path) -> Iterator[Finding]:
             given.arcface_onnx,
             "CSIM: an ArcFace network as ONNX, for example w600k_r50.onnx of insightface (non-commercial research)",
         ),
+        (
+            "VGG16",
+            "vgg16_weights",
+            given.vgg16_weights,
+            "LPIPS: download vgg16-397923af.pth, torchvision's weights; without it SSIM alone compares pictures",
+        ),
     ):
-        if path and (root / path).is_file():
+        if path and (root / path).is_file() and key == "arcface_onnx" and not _version("onnxruntime"):
+            yield Finding(name, "missing", f"{path} is there, onnxruntime is not: `pip install onnxruntime`")
+        elif path and (root / path).is_file():
             yield Finding(name, "ok", str(path))
         elif path:
             yield Finding(name, "missing", f"evaluate.{key} in params.yaml names {path}, which does not exist")

@@ -1,4 +1,4 @@
-"""``dreamtalk evaluate``: anybody's videos, scored."""
+"""``dreamtalk evaluate | export-test-list | systems``: anybody's videos, scored; what others need to make them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,80 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics.csv and summary.json.")],
 ) -> None:
     """Metrics of talking heads against the truth: metrics.csv per clip, summary.json."""
-    methods = dict(_named_folder(text) for text in method)
-    if len(methods) < len(method):
-        fail("--method: two methods have the same name")
-    for folder in (truth, *methods.values()):
-        if not folder.is_dir():
-            fail(f"{folder}: no such folder")
-        if not any(folder.glob("*.mp4")):
-            fail(f"{folder} holds no video (*.mp4)")
+    methods = named_folders(method)
     with user_errors():
         from stages.evaluation.inputs import check_output
 
         check_output(out / "metrics.csv", (".csv",))
-        from stages.evaluation.compare import compare
+        from stages.evaluation.compare import compare, videos
 
-        compare(truth, methods, out, _rulers())
+        try:
+            for folder in (truth, *methods.values()):
+                videos(folder)
+        except ValueError as error:
+            fail(str(error))
+        _show(compare(truth, methods, out, _rulers()))
         print(f"{out}: metrics.csv, summary.json")
+
+
+def _show(scores) -> None:
+    """Each method's means, and how many of its clips each comes from where some have no value."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    groups = dict(list(scores.groupby("method", sort=False)))
+    for name in ("metric", *groups):
+        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
+    for metric in scores.select_dtypes("number"):
+        cells = [_cell(rows[metric]) for rows in groups.values()]
+        table.add_row(metric, *cells)
+    Console().print(table)
+    remarks = int((scores["reason"] != "").sum())
+    print(f"{len(scores)} videos, {remarks} with a remark: column `reason` of metrics.csv")
+
+
+def _cell(values) -> str:
+    known = values.dropna()
+    mean = f"{known.mean():.3f}" if len(known) else "-"
+    return mean if len(known) == len(values) else f"{mean} ({len(known)} of {len(values)})"
+
+
+def export_test_list(
+    out: Annotated[Path, typer.Argument(help="Folder for list.csv and the files that it names.")],
+) -> None:
+    """The test clips as other systems take them: sound, first frame, style reference, head motion."""
+    with user_errors():
+        from dreamtalk_models.face_model import FaceModel
+        from stages.evaluation.systems.test_list import export
+
+        settings, root = parameters(), repository()
+        model = FaceModel.load(root / "models/face_model/face_model.npz")
+        try:
+            table = export(root, model, settings.crop.size, round(settings.crop.fps), settings.generate.max_clips, out)
+        except ValueError as error:
+            fail(str(error))
+        print(f"{out}: {len(table)} clips; README.txt says what is what")
+
+
+def systems() -> None:
+    """The systems that the paper compares: licence, inputs, how each is called, where its videos go."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from stages.evaluation.systems.manifest import systems as known
+
+    table = Table("system", "licence", "takes", "call", show_lines=True)
+    for system in known():
+        there = (repository() / "data/methods" / system.name).is_dir()
+        where = "videos in" if there else "absent from"
+        table.add_row(
+            f"{system.name}\n{where} data/methods/{system.name}",
+            f"{system.licence}\n{system.repository or 'no public code'}",
+            ", ".join(system.inputs),
+            f"{system.run or '-'}\n{system.notes}",
+        )
+    Console().print(table)
 
 
 def _rulers():
@@ -44,8 +102,13 @@ def _rulers():
     return rulers if rulers.corpus_syncnet.is_file() else replace(rulers, corpus_syncnet=None)
 
 
-def _named_folder(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder):
-        fail(f"--method {text}: expected NAME=DIR")
-    return name, Path(folder)
+def named_folders(texts: list[str]) -> dict[str, Path]:
+    """Folders by name, of NAME=DIR as --method has them."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (name, equals, folder) in zip(texts, pairs, strict=True):
+        if not (name and equals and folder):
+            fail(f"--method {text}: expected NAME=DIR")
+    folders = {name: Path(folder) for name, _, folder in pairs}
+    if len(folders) < len(texts):
+        fail("--method: two methods have the same name")
+    return folders

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,11 +17,13 @@ from stages import shards
 from stages.corpus import decode
 from stages.evaluation import scoring
 from stages.evaluation.metrics.summary import summarise
-from stages.evaluation.scoring import Settings, Sound, Truth
+from stages.evaluation.scoring import Settings, Sound, Truth, Video
 from stages.files import atomic_path, write_json
 from stages.progress import track
 
 AUDIO_RATE = 16000  # Hz, of SyncNet
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+LIKENESS = 0.5  # of two names (difflib), above which the one may be a slip of the other
 
 
 def compare(
@@ -38,49 +42,91 @@ def compare(
     truth's. Pass the folder of truth as a method to get the ceilings.
 
     Args:
-        truth: folder of real videos, <clip_id>.mp4.
-        methods: folders of generated ones, <clip_id>.mp4, by name.
+        truth: folder of real videos, <clip_id>.mp4, or another container (`VIDEOS`).
+        methods: folders of generated ones with the same names, whatever the container, by the method's name.
         settings: the rulers; None: as published, without judges of lips and identity. Motion metrics (SA, SCD, MD,
-            LVE) need motion and are no part of this.
+            LVE) need the corpus and are no part of this: the stage `evaluate_methods` has them.
         resamples, seed: of the bootstrap intervals.
 
     Returns:
-        what metrics.csv holds: method, clip_id, the metrics (empty where one could not be computed), and `reason`. A
-        missing, damaged, shorter or longer video is scored as far as it goes, and says so there.
+        what metrics.csv holds: method, clip_id, the metrics (empty where one could not be computed), `source`, the
+        video's own size and rate, and `reason`. A missing, damaged, shorter or longer video, or one without face or
+        sound, is scored as far as it goes, and says so there.
 
     Raises:
-        ValueError: a folder is missing or holds no video; the folder is named.
+        ValueError: a folder is missing or holds no video, or two videos of one have the same name; it is named.
     """
     settings = settings or Settings()
-    real = _videos(truth)
-    folders = {name: _videos(folder) for name, folder in methods.items()}
-    jobs = [(path, {name: folders[name] / path.name for name in folders}) for path in _mp4s(real)]
+    real = videos(truth)
+    found = {name: videos(folder) for name, folder in methods.items()}
+    jobs = [
+        (path, {name: wanted(clip_id, found[name], methods[name], real) for name in methods})
+        for clip_id, path in real.items()
+    ]
     rows = [row for rows in track(_execute(jobs, settings), "evaluate", total=len(jobs)) for row in rows]
     table = pd.DataFrame(rows).sort_values(["method", "clip_id"], ignore_index=True)
-    table = table[[*(name for name in table if name != "reason"), "reason"]]
+    told = ["source", "reason"]
+    table = table[[*(name for name in table if name not in told), *told]]
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / "metrics.csv") as tmp:
         table.to_csv(tmp, index=False, float_format="%.6g")
-    write_json(_summary(table, real, folders, settings, resamples, seed), out / "summary.json")
+    write_json(_summary(table, real, found, settings, resamples, seed), out / "summary.json")
     return table
 
 
-def score_clip(job: tuple[Path, Mapping[str, Path]], settings: Settings) -> list[dict]:
+class Wanted(NamedTuple):
+    """Where a method's video of a clip should be, and a file that may be it under a wrong name."""
+
+    path: Path
+    mistaken: str | None
+
+    def read(self, size: int) -> tuple[Video, str | None]:
+        """As :func:`scoring.read_video`."""
+        video, obstacle = scoring.read_video(self.path, size)
+        if obstacle and self.mistaken and not self.path.exists():
+            obstacle += f"; is it {self.mistaken}?"
+        return video, obstacle
+
+
+def score_clip(job: tuple[Path, Mapping[str, Wanted]], settings: Settings) -> list[dict]:
     """Rows of one clip: (its real video, each method's video by name)."""
-    path, videos = job
+    path, wanted = job
     judges = scoring.judges(settings)
     real, obstacle = scoring.read_video(path, settings.size)
-    rows = []
-    for name, video_path in videos.items():
-        video, own_obstacle = scoring.read_video(video_path, settings.size)
-        notes = [*([f"truth: {obstacle}"] if obstacle else []), *([own_obstacle] if own_obstacle else [])]
-        values = {}
-        if len(real.frames) and len(video.frames):
-            sound = (_sound(video_path) or _sound(path)) if judges.syncnets else None
-            values, more = scoring.score(video, Truth(real.frames, real.points), sound, judges)
-            notes += more
-        rows.append({"method": name, "clip_id": path.stem, **values, "reason": "; ".join(notes)})
-    return rows
+    truth = Truth(real.frames, real.points)
+    notes = [f"truth: {obstacle}"] if obstacle else []
+    return [
+        {"method": name, "clip_id": path.stem, **_row(place, path, truth, notes, judges)}
+        for name, place in wanted.items()
+    ]
+
+
+def _row(wanted: Wanted, real: Path, truth: Truth, notes: list[str], judges: scoring.Judges) -> dict:
+    video, obstacle = wanted.read(judges.settings.size)
+    notes = [*notes, *([obstacle] if obstacle else [])]
+    values = {}
+    if len(truth.frames) and len(video.frames):
+        sound, remark = _heard(wanted.path, real)
+        values, more = scoring.score(video, truth, sound, judges)
+        notes += [*more, *([remark] if remark else [])]
+    return {**values, "source": _source(wanted.path), "reason": "; ".join(notes)}
+
+
+def _heard(path: Path, real: Path) -> tuple[Sound | None, str | None]:
+    """What lips are judged by, and a remark where that is not the video's own sound."""
+    own = _sound(path)
+    if own is not None:
+        return own, None
+    other = _sound(real)
+    return other, "no sound: " + ("lips not judged, the truth has none either" if other is None else "the truth's used")
+
+
+def _source(path: Path) -> str:
+    try:
+        about = decode.probe(path)
+    except (decode.MediaError, OSError):
+        return ""
+    return f"{about.width}x{about.height} px, {about.fps:.4g} frames/s"
 
 
 def _execute(jobs: list[tuple], settings: Settings) -> Iterator[list[dict]]:
@@ -94,20 +140,24 @@ def _execute(jobs: list[tuple], settings: Settings) -> Iterator[list[dict]]:
 
 
 def _summary(
-    table: pd.DataFrame, real: Path, folders: Mapping[str, Path], settings: Settings, resamples: int, seed: int
+    table: pd.DataFrame,
+    real: Mapping[str, Path],
+    found: Mapping[str, Mapping[str, Path]],
+    settings: Settings,
+    resamples: int,
+    seed: int,
 ) -> dict:
-    known = {path.name for path in _mp4s(real)}
     methods = {}
-    for name, folder in folders.items():
+    for name, files in found.items():
         rows = table[table["method"] == name]
         methods[name] = {
             "metrics": summarise(rows, resamples, seed),
             "clips": len(rows),
             "with_remarks": int((rows["reason"] != "").sum()),
-            "files_without_truth": sorted(p.name for p in folder.iterdir() if p.is_file() and p.name not in known),
+            "files_without_truth": sorted(path.name for clip_id, path in files.items() if clip_id not in real),
         }
     protocol = {"size_px": settings.size, "fps": scoring.FPS, "vshift_frames": settings.vshift}
-    return {"methods": methods, "protocol": protocol, "clips": len(known), "absent": _absent(settings)}
+    return {"methods": methods, "protocol": protocol, "clips": len(real), "absent": _absent(settings)}
 
 
 def _absent(settings: Settings) -> dict[str, str]:
@@ -115,20 +165,44 @@ def _absent(settings: Settings) -> dict[str, str]:
         "sync_conf_corpus": (settings.corpus_syncnet, "no SyncNet trained on a corpus was given"),
         "sync_conf": (settings.syncnet, "the published SyncNet weights were not given"),
         "csim": (settings.arcface, "no ArcFace network was given"),
+        "lpips": (settings.vgg16, "the weights of VGG16 were not given"),
     }
     return {name: reason for name, (path, reason) in judges.items() if path is None}
 
 
-def _videos(folder: Path) -> Path:
+def videos(folder: Path) -> dict[str, Path]:
+    """A folder's videos by clip id, their names without suffix.
+
+    Raises:
+        ValueError: there is no such folder, no video in it, or two have the same name.
+    """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder")
-    if not _mp4s(folder):
+        raise ValueError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in VIDEOS and path.is_file():
+            if path.stem in found:
+                raise ValueError(f"{folder}: {found[path.stem].name} and {path.name} are videos of one clip; keep one")
+            found[path.stem] = path
+    if not found:
         raise ValueError(f"{folder} holds no video: <clip_id>.mp4 is expected")
-    return folder
+    return found
 
 
-def _mp4s(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.mp4") if path.is_file())
+def wanted(clip_id: str, found: Mapping[str, Path], folder: Path, real: Collection[str]) -> Wanted:
+    """A clip's video among those `found` in a method's `folder`; `real`: the ids of all clips."""
+    if clip_id in found:
+        return Wanted(found[clip_id], None)
+    strangers = [name for name in found if name not in real]
+    near = [name for name in strangers if _within(clip_id, name)]
+    if not near:
+        free = [name for name in strangers if not any(_within(other, name) for other in real)]
+        near = difflib.get_close_matches(clip_id, free, n=1, cutoff=LIKENESS)
+    return Wanted(folder / f"{clip_id}.mp4", found[near[0]].name if near else None)
+
+
+def _within(clip_id: str, name: str) -> bool:
+    return name.startswith(clip_id) or name.endswith(clip_id)
 
 
 def _sound(path: Path) -> Sound | None:

@@ -48,7 +48,7 @@ def score_shard(folder: Path, settings: Settings, data: Path, truth: Path | None
             landmarks.append({KEY: clip_id, **_packed(real.points)})
         else:
             scores = _score_file(
-                videos / f"{clip_id}.mp4", Truth(real.frames, _unpacked(known[clip_id])), sound, judges
+                videos / f"{clip_id}.mp4", Truth(real.frames, landmarks_of(known[clip_id])), sound, judges
             )
         values = {name: value for name, value in scores.values.items() if np.isfinite(value)}
         rows.append({KEY: clip_id, **values, "reason": "; ".join(scores.notes)})
@@ -69,7 +69,7 @@ def video_scores(
     """Score clips in worker processes: a row per clip, and the folders of the shards."""
     groups = shards.split_in_shards(ids, SHARD_CLIPS)
     code = shards.shard_key([shards.code_version(p) if p.is_dir() else sha256(p) for p in map(ROOT.joinpath, CODE)])
-    judges = [path and sha256(path) for path in (settings.corpus_syncnet, settings.syncnet, settings.arcface)]
+    judges = [path and sha256(path) for path in settings.files]
     real = Clips(data / "clips").table["sha256"]
     keys = [
         shards.shard_key(code, settings, judges, [(i, real[i], _digest(videos / f"{i}.mp4", truth)) for i in group])
@@ -125,7 +125,14 @@ def rulers_of(section: params.Evaluate, models: Path) -> Settings:
         corpus_syncnet=models / "syncnet" / "weights.safetensors",
         syncnet=section.syncnet_weights and Path(section.syncnet_weights),
         arcface=section.arcface_onnx and Path(section.arcface_onnx),
+        vgg16=section.vgg16_weights and Path(section.vgg16_weights),
     )
+
+
+def landmarks_of(row: dict[str, np.ndarray]) -> np.ndarray:
+    """The 68 landmarks (n, 68, 2) px of a row of ground_truth/landmarks.arrow, NaN where no face was found."""
+    points = row[POINTS].reshape(len(row[POINTS]), -1, 2)
+    return np.where(row["found"][:, None, None] > 0, points, np.nan)
 
 
 def absent(table: pd.DataFrame) -> dict[str, str]:
@@ -134,6 +141,7 @@ def absent(table: pd.DataFrame) -> dict[str, str]:
         "sync_conf": "the published SyncNet weights were not given (evaluate.syncnet_weights); "
         "sync_conf_corpus is the judge trained on this corpus",
         "csim": "no ArcFace network was given (evaluate.arcface_onnx)",
+        "lpips": "the weights of VGG16 were not given (evaluate.vgg16_weights)",
         "scd": "the style code was not predicted but taken from a reference",
     }
     return {name: reason for name, reason in reasons.items() if name not in table}
@@ -169,11 +177,6 @@ def _score_file(path: Path, truth: Truth, sound: Sound, judges: scoring.Judges) 
 def _packed(points: np.ndarray) -> dict[str, np.ndarray]:
     """Landmarks (n, 68, 2) as columns without NaN."""
     return {POINTS: np.nan_to_num(points).reshape(len(points), -1), "found": np.isfinite(points).all((1, 2))}
-
-
-def _unpacked(row: dict[str, np.ndarray]) -> np.ndarray:
-    points = row[POINTS].reshape(len(row[POINTS]), -1, 2)
-    return np.where(row["found"][:, None, None] > 0, points, np.nan)
 
 
 def _join(parts: list[Path], path: Path) -> None:

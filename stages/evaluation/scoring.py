@@ -19,6 +19,7 @@ from stages.corpus.faces import LANDMARKS, FaceMesh
 from stages.evaluation.metrics import landmark_distance as lmd
 from stages.evaluation.metrics.identity import ArcFace, aligned_faces, csim
 from stages.evaluation.metrics.lip_sync import lip_sync
+from stages.evaluation.metrics.perceptual import Lpips, lpips
 from stages.evaluation.metrics.sharpness import cpbd
 from stages.evaluation.metrics.structural_similarity import ssim
 from stages.features import sync_inputs
@@ -35,7 +36,7 @@ class Settings:
         vshift: frames either side in the sync protocol.
         min_face_rate: share of frames with a face below which lips are not judged.
         corpus_syncnet: weights of the SyncNet trained on the corpus. syncnet: the published weights.
-        arcface: ArcFace as ONNX. A judge that is None is not asked.
+        arcface: ArcFace as ONNX. vgg16: torchvision's weights, for LPIPS. A judge that is None is not asked.
     """
 
     size: int = 256
@@ -44,6 +45,12 @@ class Settings:
     corpus_syncnet: Path | None = None
     syncnet: Path | None = None
     arcface: Path | None = None
+    vgg16: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The judges' weights, which the scores depend on."""
+        return self.corpus_syncnet, self.syncnet, self.arcface, self.vgg16
 
 
 class Judges:
@@ -63,6 +70,7 @@ class Judges:
         if settings.syncnet:
             self.syncnets[""] = (checkpoints.load_official("syncnet", settings.syncnet), sync_inputs.face_crops)
         self.arcface = ArcFace(settings.arcface) if settings.arcface else None
+        self.lpips = Lpips(settings.vgg16) if settings.vgg16 else None
 
 
 @cache
@@ -150,6 +158,8 @@ def score(video: Video, truth: Truth, sound: Sound | None, judges: Judges) -> Sc
         "m_lmd_sum": _mean(lmd.m_lmd_sum(truth.points[:n], video.points[:n])),
         "mouth_opening_corr": lmd.mouth_opening_correlation(truth.points[:n], video.points[:n]),
     }
+    if judges.lpips:
+        values["lpips"] = _mean(lpips(judges.lpips, truth.frames[:n], video.frames[:n]))
     if judges.arcface:
         values["csim"] = _csim(judges.arcface, video, truth)
     if judges.syncnets and sound is not None:

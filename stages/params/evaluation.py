@@ -27,6 +27,7 @@ class Evaluate(Section):
     bootstrap: Count
     syncnet_weights: str | None
     arcface_onnx: str | None
+    vgg16_weights: str | None
 
 
 class Report(Section):

@@ -8,9 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from stages.evaluation.report import claims, page, paper_tables, sections, style_sections
+from stages.evaluation.report import (
+    claims,
+    glance,
+    judges,
+    other_systems,
+    page,
+    paper_tables,
+    portraits,
+    sections,
+    study,
+    style_sections,
+)
 from stages.evaluation.report.job import Job, attempt
-from stages.evaluation.report.layouts import LAYOUTS
+from stages.evaluation.report.layouts import LAYOUTS, RATED, SYSTEM, user_study, with_systems
+from stages.evaluation.report.paper_figures import FIGURES
 from stages.evaluation.report.results import Absent, Results
 from stages.files import atomic_path, fresh_dir
 from stages.params import Params
@@ -47,9 +59,13 @@ def build(results: Results, params: Params, out: Path, commit: str) -> Report:
     job = Job(results, params, fresh_dir(out / "figures"))
     published = paper_tables.load_published()
     per_clip = results.per_clip
+    every = per_clip | {f"{SYSTEM}{name}": frame for name, frame in results.methods.items()}
+    every |= {f"{RATED}{name}": frame for name, frame in study.rated(results).items()}
+    layouts = [with_systems(layout, sorted(results.methods)) for layout in LAYOUTS]
+    layouts.insert(-1, user_study(study.rated(results)))
     tables = [
-        paper_tables.build(layout, per_clip, published.get(layout.name, []), job.estimate, results.reasons)
-        for layout in LAYOUTS
+        paper_tables.build(layout, every, published.get(layout.name, []), job.estimate, results.reasons)
+        for layout in layouts
     ]
     content: dict[str, Any] = {
         "corpus": attempt(sections.corpus_section, job),
@@ -58,12 +74,17 @@ def build(results: Results, params: Params, out: Path, commit: str) -> Report:
         "lip_expert": attempt(sections.lip_expert_section, job),
         "styles": attempt(style_sections.style_section, job),
         "intensity": attempt(style_sections.intensity_section, job),
+        "portraits": attempt(portraits.portraits_section, job),
         "training": attempt(sections.training_section, job),
+        "glance": glance.lines(per_clip, published),
+        "figures": FIGURES,
+        "systems": other_systems.rows(results, published),
+        "study": study.section(results),
         "tables": tables,
         "run": _run(results, params, commit, published["source"]),
     }
     measured = [content[part] for part in ("styles", "intensity") if not isinstance(content[part], Absent)]
-    content["findings"] = [claims.check(claim, per_clip) for claim in claims.CLAIMS]
+    content["findings"] = judges.check(per_clip) + [claims.check(claim, per_clip) for claim in claims.CLAIMS]
     content["findings"] += [finding for part in measured for finding in part["findings"]]
     frames = {table.name: paper_tables.frame(table) for table in tables}
     _write_tables(tables, frames, fresh_dir(out / "tables"))
@@ -86,6 +107,7 @@ def _run(results: Results, params: Params, commit: str, source: str) -> dict[str
     )
     return {
         "profile": params.profile,
+        "corpus": params.ingest.source,
         "seed": params.seed,
         "commit": commit,
         "statement": STATEMENTS["demo" if params.ingest.source == "demo" else "videos"],
@@ -98,11 +120,14 @@ def _run(results: Results, params: Params, commit: str, source: str) -> dict[str
     }
 
 
+_NO_METHODS = "Other authors' methods: none was run here. Where their numbers appear, they are the paper's."
+
+
 def _not_shown(results: Results) -> list[str]:
     measured = {column for frame in results.per_clip.values() for column in frame if frame[column].notna().any()}
     sentences = [
-        "Other authors' methods: none was run here. Where their numbers appear, they are the paper's.",
-        "The paper's user study: nobody was asked.",
+        *([] if results.methods else [_NO_METHODS]),
+        *([] if results.study else ["The paper's user study: nobody was asked."]),
         "How results vary with the seed: each network was trained once.",
         "Running times: they differ from machine to machine; MLflow has those of this run.",
     ]

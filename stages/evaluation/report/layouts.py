@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -45,6 +45,11 @@ METRICS = {
         Metric("sync_dist_corpus", "sync distance, corpus judge", "lower", 2),
         Metric("sync_offset_corpus", "sync offset", None, 1, "frames"),
         Metric("face_rate", "face found", None, 1, "%", 100.0),
+        Metric("m_lmd_sum", "M-LMD, summed", "lower", 1, "px"),
+        Metric("lpips", "LPIPS", "lower", 3),
+        Metric("lip_sync", "lip sync", "higher", 2),
+        Metric("realness", "realness", "higher", 2),
+        Metric("style", "style", "higher", 2),
     )
 }
 
@@ -58,6 +63,8 @@ class Layout:
         reference: rows that are not methods and compete for no best value.
         full: the row that the others are tested against.
         note: what a reader must know to read it.
+        counted: what a row's scores are of.
+        for_systems: other authors' methods stand in it, where their videos were given.
     """
 
     name: str
@@ -67,6 +74,43 @@ class Layout:
     full: str
     note: str
     reference: frozenset[str] = frozenset({"ground_truth", "truth"})
+    counted: str = "clips"
+    for_systems: bool = False
+
+
+SYSTEM, RATED = "methods/", "study/"  # before a method's name, where variants of ours have theirs alone
+_FITTED = (
+    " SA of other authors' methods is measured on coefficients fitted to their videos, that of ours on the motion "
+    "before it was drawn."
+)
+
+
+def with_systems(layout: Layout, names: Sequence[str]) -> Layout:
+    """The layout with a row for each of other authors' methods, before its references."""
+    if not (layout.for_systems and names):
+        return layout
+    rows = {f"{SYSTEM}{name}": name for name in names}
+    own = {name: label for name, label in layout.rows.items() if name not in layout.reference}
+    last = {name: label for name, label in layout.rows.items() if name in layout.reference}
+    return replace(layout, rows=own | rows | last, note=layout.note + _FITTED * ("sa" in layout.columns))
+
+
+def user_study(names: Sequence[str]) -> Layout:
+    """Table VI, for the methods that participants rated."""
+    return Layout(
+        "table_6",
+        "Table VI. User study",
+        ("lip_sync", "realness", "style"),
+        {f"{RATED}{name}": name for name in names},
+        f"{RATED}full",
+        "Ratings from 1 to 5, 5 is best; the mean over participants of each one's mean. The paper does not say what "
+        "stands behind its ±.",
+        frozenset(f"{RATED}{name}" for name in REAL),
+        "participants",
+    )
+
+
+REAL = ("truth", "ground_truth")  # what a study may call the real videos
 
 
 _MAIN_ROWS = {
@@ -86,6 +130,7 @@ LAYOUTS = (
         "full",
         "The two floors know nothing of the clip's own speech: a method that does not beat them has learned nothing. "
         "“True motion, rendered” is the renderer's own error.",
+        for_systems=True,
     ),
     Layout(
         "table_2",
@@ -93,7 +138,9 @@ LAYOUTS = (
         ("csim",),
         {name: _MAIN_ROWS[name] for name in ("full", "full_pirenderer", "truth", "ground_truth")},
         "full",
-        "Cosine similarity of face embeddings of the portrait and of every frame.",
+        "Cosine similarity of face embeddings of the portrait and of every frame. The paper takes StyleTalk's and "
+        "DreamTalk's style references from another person here; ours come from the clip itself.",
+        for_systems=True,
     ),
     Layout(
         "table_3",
@@ -102,6 +149,7 @@ LAYOUTS = (
         {"predicted_full": "Predicted style", "ground_truth": "ground truth"},
         "predicted_full",
         "The style is predicted from the voice and from a portrait taken from another clip of the speaker.",
+        for_systems=True,
     ),
     Layout(
         "table_4",
@@ -128,7 +176,16 @@ LAYOUTS = (
     Layout(
         "further",
         "Further measures. Not in the paper",
-        ("mouth_opening_corr", "lve", "intensity", "sync_dist_corpus", "sync_offset_corpus", "face_rate"),
+        (
+            "lpips",
+            "m_lmd_sum",
+            "mouth_opening_corr",
+            "lve",
+            "intensity",
+            "sync_dist_corpus",
+            "sync_offset_corpus",
+            "face_rate",
+        ),
         {
             **_MAIN_ROWS,
             "no_lip_expert": "w/o lip expert",
@@ -136,8 +193,10 @@ LAYOUTS = (
             "predicted_full": "Predicted style",
         },
         "full",
+        "M-LMD, summed: over the 20 points, as ATVGnet's script has it. "
         "Mouth opening: correlation over time with the true one. LVE: squared error of the worst mouth vertex, "
         "in ten-thousandths of the squared distance between the eyes. Intensity: distance of the expression from "
         "the speaker's neutral face. Face found: share of frames; the others are left out of the landmark distances.",
+        for_systems=True,
     ),
 )

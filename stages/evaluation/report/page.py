@@ -34,7 +34,8 @@ def cell(value: Cell | None, metric: Metric) -> Markup:
     digits = metric.digits if found else min(metric.digits, PRINTED_DIGITS)
     shown = Markup("<b>{}</b>" if value.best else "<span>{}</span>").format(f"{value.mean:.{digits}f}")
     if found is None:
-        return shown
+        around = Markup("<small>±\u2009{}</small>").format(f"{value.spread:.{PRINTED_DIGITS}f}") if value.spread else ""
+        return shown + around
     below = [f"±\u2009{found.half_width:.{digits}f}"]
     if value.p is not None:
         below.append(f"p\u2009{p_value(value.p)}")

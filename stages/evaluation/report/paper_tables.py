@@ -13,6 +13,10 @@ from stages.evaluation.report.layouts import METRICS, Layout, Metric
 from stages.evaluation.report.statistics import Estimate, paired_p
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
+FIRST, MAIN = (
+    ("DreamTalk", "Ground truth"),
+    "MEAD",
+)  # rows of the paper that are read first, and the corpus of all tables
 
 
 @dataclass(frozen=True)
@@ -22,22 +26,30 @@ class Cell:
     Attributes:
         p: p-value against the table's full model; None where there is none.
         best: no method of this table is better.
+        spread: what a published number has behind its ±.
     """
 
     mean: float
     estimate: Estimate | None = None
     p: float | None = None
     best: bool = False
+    spread: float | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method; `clips` is how many were evaluated, None where that is not known."""
+    """A method; `clips` is how many were evaluated, None where that is not known.
+
+    Attributes:
+        reference: not a method, or a row that competes with none.
+        minor: of the paper's many rows one that a page may fold away.
+    """
 
     label: str
     cells: tuple[Cell | None, ...]
     clips: int | None = None
     reference: bool = False
+    minor: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class Table:
     ours: tuple[Row, ...]
     published: tuple[Row, ...]
     absent: tuple[str, ...]
+    counted: str = "clips"
 
 
 def load_published(path: Path = PUBLISHED) -> dict[str, list[dict[str, object]]]:
@@ -88,7 +101,11 @@ def build(
         for variant, label in present.items()
     ]
     printed = tuple(
-        Row(f"{row['method']} · {row['corpus']}", tuple(_printed(row.get(metric.column)) for metric in columns))
+        Row(
+            f"{row['method']} · {row['corpus']}" if "corpus" in row else str(row["method"]),
+            tuple(_printed(row.get(metric.column), row.get(f"{metric.column}_spread")) for metric in columns),
+            minor=row["method"] not in FIRST and row.get("corpus", MAIN) != MAIN,
+        )
         for row in published
     )
     rows = _mark_best(ours, columns)
@@ -100,6 +117,7 @@ def build(
         rows,
         printed,
         _absences(layout, present, unmeasured, reasons),
+        layout.counted,
     )
 
 
@@ -155,8 +173,8 @@ def _cell(
     return Cell(shown.mean, shown, p)
 
 
-def _printed(value: object) -> Cell | None:
-    return None if value is None else Cell(float(value))
+def _printed(value: object, spread: object) -> Cell | None:
+    return None if value is None else Cell(float(value), spread=None if spread is None else float(spread))
 
 
 def _mark_best(rows: Sequence[Row], columns: Sequence[Metric]) -> tuple[Row, ...]:

@@ -13,6 +13,10 @@ import pandas as pd
 from stages import tables
 from stages.columns import Columns
 from stages.corpus.media import Clips
+from stages.evaluation.compare import videos
+from stages.evaluation.report.layouts import REAL
+from stages.evaluation.study import analysis
+from stages.evaluation.systems.manifest import systems
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,28 @@ class Results:
         """Each evaluated variant's metrics, a row per test clip, indexed by clip_id."""
         paths = sorted((self.root / "evaluation").glob("*/per_clip.parquet"))
         return {path.parent.name: pd.read_parquet(path).set_index("clip_id").sort_index() for path in paths}
+
+    @cached_property
+    def methods(self) -> dict[str, pd.DataFrame]:
+        """Other authors' methods as :attr:`per_clip`, by name; empty where no videos were given."""
+        paths = sorted((self.root / "evaluation/methods").glob("*/per_clip.parquet"))
+        return {path.parent.name: pd.read_parquet(path).set_index("clip_id").sort_index() for path in paths}
+
+    @cached_property
+    def method_videos(self) -> dict[str, dict[str, Path]]:
+        """The videos of :attr:`methods`, by method and clip_id."""
+        folder = self.root / "data/methods"
+        return {name: videos(folder / name) for name in self.methods if (folder / name).is_dir()}
+
+    @cached_property
+    def study(self) -> analysis.Results | None:
+        """What a user study found: data/user_study/key.json and ratings*.json; None where there was none."""
+        folder = self.root / "data/user_study"
+        files = sorted(folder.glob("ratings*.json"))
+        if not (files and (folder / "key.json").is_file()):
+            return None
+        silent = [system.name for system in systems() if not system.emotional]
+        return analysis.analyse(folder / "key.json", files, without_style=[*silent, *REAL])
 
     @cached_property
     def reasons(self) -> dict[str, str]:

@@ -5,7 +5,11 @@ Each takes the run's results, draws its figures into a folder, and returns what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stages.corpus import decode
 from stages.corpus.picture.whole import draw
@@ -13,6 +17,7 @@ from stages.evaluation.report import figures, fits, networks, pictures
 from stages.evaluation.report.choice import spread
 from stages.evaluation.report.job import Job, style_name
 from stages.evaluation.report.results import Absent
+from stages.evaluation.scoring import read_video
 from stages.features import overlay
 from stages.training import data
 
@@ -21,6 +26,15 @@ SIDE_BY_SIDE = {
     "no_lip_expert": "w/o lip expert",
     "uncond_lip_expert": "uncond lip expert",
     "predicted_full": "predicted style",
+}
+STRIPS = {  # further film strips of a clip, under the truth
+    "methods": {"full": "full", "full_pirenderer": "full, PIRenderer"},
+    "predicted": {
+        "predicted_full": "predicted style",
+        "predicted_no_speaker_info": "w/o speaker info",
+        "predicted_no_cross_id": "w/o cross-ID",
+        "predicted_regression": "regression",
+    },
 }
 MOMENTS = 7  # frames in a film strip
 
@@ -98,9 +112,26 @@ def gallery_section(job: Job) -> list[dict[str, Any]] | Absent:
                 "speaker": row["speaker"],
                 "style": style_name(row["emotion"], row["level"]),
                 "video": pictures.side_by_side(place, films, p.gallery_px, fps, p.gallery_seconds, sound, rate),
-                "strip": pictures.save(
-                    pictures.strip(films, MOMENTS, pictures.STRIP_PX), job.folder / f"film_strip_{clip_id}.jpg"
-                ),
+                "strip": _strip(job, films, f"film_strip_{clip_id}"),
+                "strips": {name: _more(job, clip_id, name, films["truth"]) for name in STRIPS},
             }
         )
     return items
+
+
+def _more(job: Job, clip_id: str, name: str, truth: np.ndarray) -> Path | None:
+    """One of :data:`STRIPS` of a clip; None where nothing but the truth is there."""
+    results = job.results
+    found = {label: results.videos(variant).get(clip_id) for variant, label in STRIPS[name].items()}
+    if name == "methods":
+        found |= {method: files.get(clip_id) for method, files in results.method_videos.items()}
+    films = {"truth": truth}
+    for label, path in found.items():
+        if path is not None:
+            film, _ = read_video(path, truth.shape[1])
+            films |= {label: film.frames} if len(film.frames) else {}
+    return _strip(job, films, f"{name}_{clip_id}") if len(films) > 1 else None
+
+
+def _strip(job: Job, films: Mapping[str, np.ndarray], name: str) -> Path:
+    return pictures.save(pictures.strip(films, MOMENTS, pictures.STRIP_PX), job.folder / f"{name}.jpg")

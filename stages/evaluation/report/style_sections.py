@@ -83,7 +83,7 @@ def intensity_section(job: Job) -> dict[str, Any]:
         rows.append({"scale": scale, "strength": strength, "agreement": agreement})
     count = p.report.intensity_pictures
     sheet = pictures.grid(
-        [_at_scales(job, model, ids[i], found.expressions[i]) for i in range(min(count, len(ids)))],
+        [wearing(job, model, ids[i], found.expressions[i]) for i in range(min(count, len(ids)))],
         [f"ω = {scale:g}" for scale in scales],
         [style_name(*test.loc[clip_id, ["emotion", "level"]]) for clip_id in ids[:count]],
         pictures.STRIP_PX,
@@ -102,6 +102,24 @@ def intensity_section(job: Job) -> dict[str, Any]:
             "intensity_of_references": reference,
         },
     }
+
+
+def wearing(job: Job, model: FaceModel, clip_id: str, expressions: np.ndarray) -> list[np.ndarray]:
+    """The clip's first frame with the middle expression of each of some motions (k, n, D)."""
+    motion = job.results.motion[clip_id]
+    landmarks = Columns(job.results.root / "data/landmarks")[clip_id]["landmarks"][0]
+    angles, translation = motion["angles"][0], motion["translation"][0]
+    portrait = Portrait(
+        landmarks=landmarks.reshape(-1, 3)[:MESH_POINTS],
+        identity=motion["identity"],
+        expression=motion["expression"][0],
+        angles=angles,
+        translation=translation,
+    )
+    middle = expressions[:, expressions.shape[1] // 2]
+    still = Pose(np.tile(angles, (len(middle), 1)), np.tile(translation, (len(middle), 1)))
+    picture = job.results.clips.frames(clip_id, [0])[0]
+    return list(warp(model, picture, portrait, Motion(middle, still)))
 
 
 def _guidance_findings(found: intensity.Sweep) -> list[claims.Finding]:
@@ -126,21 +144,3 @@ def _subject(job: Job, clip_id: str, window: int) -> intensity.Subject:
     heard = windows(job.results.audio[clip_id]["features"], window)
     # as in generate: the style is shown by the clip's second half
     return intensity.Subject(clip_id, heard, expression[len(expression) // 2 :], motion["identity"], expression)
-
-
-def _at_scales(job: Job, model: FaceModel, clip_id: str, expressions: np.ndarray) -> list[np.ndarray]:
-    """The clip's first frame with the middle expression of each scale."""
-    motion = job.results.motion[clip_id]
-    landmarks = Columns(job.results.root / "data/landmarks")[clip_id]["landmarks"][0]
-    angles, translation = motion["angles"][0], motion["translation"][0]
-    portrait = Portrait(
-        landmarks=landmarks.reshape(-1, 3)[:MESH_POINTS],
-        identity=motion["identity"],
-        expression=motion["expression"][0],
-        angles=angles,
-        translation=translation,
-    )
-    middle = expressions[:, expressions.shape[1] // 2]
-    still = Pose(np.tile(angles, (len(middle), 1)), np.tile(translation, (len(middle), 1)))
-    picture = job.results.clips.frames(clip_id, [0])[0]
-    return list(warp(model, picture, portrait, Motion(middle, still)))

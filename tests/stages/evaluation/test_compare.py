@@ -37,30 +37,55 @@ def result(truth: Path, tmp_path_factory: pytest.TempPathFactory, talking) -> tu
     write_mp4(root / "large/b.mp4", large[::-1] + large[:5], 25)
     (root / "broken/a.mp4").write_bytes(b"nothing")
     write_mp4(root / "broken/not a clip.mp4", talking.frames[:2], 25)
+    (root / "dark").mkdir()
+    write_mp4(root / "dark/a.MOV", np.zeros((40, 200, 200, 3), np.uint8), 25, talking.sound, 16000)
+    write_mp4(root / "dark/b_mine.mp4", talking.frames, 25)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DREAMTALK_WORKERS", "1")
-        methods = {"truth": truth, "large": root / "large", "broken": root / "broken"}
+        methods = {"truth": truth, "large": root / "large", "broken": root / "broken", "dark": root / "dark"}
         table = compare(truth, methods, root / "out", SETTINGS, resamples=50)
     return table.set_index(["method", "clip_id"]), root / "out"
 
 
 def test_every_method_has_a_row_for_every_clip(result):
-    assert sorted(result[0].index) == [(m, c) for m in ("broken", "large", "truth") for c in ("a", "b")]
+    assert sorted(result[0].index) == [(m, c) for m in ("broken", "dark", "large", "truth") for c in ("a", "b")]
 
 
 def test_the_truth_is_perfect_and_another_size_and_rate_nearly(result):
     table = result[0]
     assert table.loc["truth", "ssim"].min() > 0.9999 and table.loc["truth", "m_lmd"].max() == 0
     assert table.loc[("large", "a"), "ssim"] > 0.95 and table.loc[("large", "a"), "f_lmd"] < 1
-    assert table.loc[("large", "a"), "frames"] == 30 and table.loc[("large", "a"), "reason"] == ""
+    assert table.loc[("large", "a"), "frames"] == 30
+    assert table.loc[("large", "a"), "source"] == "320x320 px, 50 frames/s"
 
 
 def test_what_is_wrong_is_said(result):
     reasons = result[0]["reason"]
-    assert reasons["large", "b"] == "35 frames, the truth has 30: compared over the first 30"
+    assert reasons["truth", "a"] == "" and reasons["large", "a"] == "no sound: the truth's used"
+    assert reasons["large", "b"].startswith("35 frames, the truth has 30: compared over the first 30; no sound")
     assert reasons["broken", "a"].startswith("the video cannot be read")
     assert reasons["broken", "b"] == "the video is missing"
     assert np.isnan(result[0].loc[("broken", "a"), "ssim"])
+
+
+def test_a_black_video_is_scored_where_no_face_is_needed(result):
+    row = result[0].loc[("dark", "a")]
+    assert "40 frames, the truth has 30" in row["reason"] and "no face in 40 of 40 frames" in row["reason"]
+    assert 0 < row["ssim"] < 0.5 and row["face_rate"] == 0 and np.isnan(row["m_lmd"]) and np.isnan(row["cpbd"])
+
+
+def test_a_wrong_name_is_pointed_out(truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, talking):
+    monkeypatch.setenv("DREAMTALK_WORKERS", "1")
+    for folder in ("real", "mine"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(truth / "a.mp4", tmp_path / "real/M030_happy_001.mp4")
+    shutil.copy(truth / "a.mp4", tmp_path / "mine/M030_happy_001_out.mp4")
+    table = compare(tmp_path / "real", {"mine": tmp_path / "mine"}, tmp_path / "out", SETTINGS, resamples=5)
+    assert table.loc[0, "reason"] == "the video is missing; is it M030_happy_001_out.mp4?"
+    shutil.copy(truth / "a.mp4", tmp_path / "mine/M030_happy_001.mp4")
+    shutil.copy(truth / "a.mp4", tmp_path / "mine/M030_happy_001.mov")
+    with pytest.raises(ValueError, match="are videos of one clip"):
+        compare(tmp_path / "real", {"mine": tmp_path / "mine"}, tmp_path / "out", SETTINGS, resamples=5)
 
 
 def test_the_files_say_the_same(result):
@@ -72,11 +97,11 @@ def test_the_files_say_the_same(result):
     assert summary["methods"]["broken"]["metrics"]["ssim_clips"] == 0
     assert summary["methods"]["broken"]["with_remarks"] == 2
     assert summary["methods"]["broken"]["files_without_truth"] == ["not a clip.mp4"]
-    assert set(summary["absent"]) == {"sync_conf_corpus", "sync_conf", "csim"}
+    assert set(summary["absent"]) == {"sync_conf_corpus", "sync_conf", "csim", "lpips"}
 
 
 def test_bad_folders_are_named(truth: Path, tmp_path: Path):
-    with pytest.raises(ValueError, match="nowhere is not a folder"):
+    with pytest.raises(ValueError, match="nowhere: no such folder"):
         compare(truth, {"x": tmp_path / "nowhere"}, tmp_path / "out", SETTINGS)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no video"):

@@ -1,0 +1,45 @@
+"""The section on the user study (the paper's table VI)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from stages.evaluation.report.layouts import METRICS
+from stages.evaluation.report.page import p_value
+from stages.evaluation.report.results import Absent, Results
+from stages.evaluation.study.analysis import per_participant
+
+
+def rated(results: Results) -> dict[str, pd.DataFrame]:
+    """By method: a row a participant, a column an aspect; empty without a study."""
+    return {} if results.study is None else per_participant(results.study.ratings)
+
+
+def section(results: Results) -> dict[str, Any] | Absent:
+    """The analysis of variance, and which methods differ."""
+    found = results.study
+    if found is None:
+        return Absent(
+            "Nobody was asked in this run. “dreamtalk study-page” makes the page that asks; its key, as key.json, and "
+            "the participants' files in data/user_study/ make this section."
+        )
+    anova = _shown(found.anova, {"f": "F", "df_between": "degrees of freedom between", "df_within": "within"})
+    tukey = _shown(found.tukey, {"method": "first", "other": "second", "low": "from", "high": "to"})
+    return {
+        "participants": found.ratings["participant"].nunique(),
+        "ratings": len(found.ratings),
+        "anova": anova,
+        "tukey": tukey,
+        "refused": found.refused,
+    }
+
+
+def _shown(table: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    if table.empty:
+        return table
+    shown = table.assign(
+        aspect=[METRICS[name].label for name in table["aspect"]], p=[p_value(value) for value in table["p"]]
+    )
+    return shown.rename(columns=names)

@@ -1,0 +1,137 @@
+"""What the participants of a user study said: means, intervals, and whether the methods differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+LEVEL = 0.95
+LOWEST, HIGHEST = 1, 5
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's answers in tables.
+
+    Attributes:
+        ratings: participant, method, clip_id, aspect, rating.
+        means: aspect, method, mean, low, high (95 % Student interval over participants), participants, ratings.
+        anova: aspect, f, p, df_between, df_within.
+        tukey: aspect, method, other, difference, low, high (95 %, Tukey's), p.
+        refused: files left out, and why.
+    """
+
+    ratings: pd.DataFrame
+    means: pd.DataFrame
+    anova: pd.DataFrame
+    tukey: pd.DataFrame
+    refused: list[str]
+
+
+def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = ()) -> Results:
+    """Evaluate the files that participants sent.
+
+    The unit of all statistics is the participant's mean rating of a method: one person's ratings are not independent of
+    each other, so that counting each would find differences where there are none.
+
+    Args:
+        key: key.json of the study.
+        files: ratings-*.json, one a participant; the last of a participant's counts.
+        without_style: methods to which no style can be given; their answers on style are left out (as in the paper,
+            which also leaves out the ground truth's).
+
+    Raises:
+        ValueError: no file can be used.
+    """
+    about = json.loads(key.read_text(encoding="utf-8"))
+    found: dict[str, list[dict]] = {}
+    refused = []
+    for path in files:
+        try:
+            participant, rows = _read(path, about)
+            found[participant] = rows
+        except (ValueError, KeyError, TypeError) as error:
+            refused.append(f"{path.name}: {error}")
+    if not found:
+        raise ValueError("no file of ratings can be used: " + ("; ".join(refused) or "none was given"))
+    ratings = pd.DataFrame([{"participant": who, **row} for who, rows in sorted(found.items()) for row in rows])
+    ratings = ratings[~((ratings["aspect"] == "style") & ratings["method"].isin(without_style))]
+    tables = [_aspect(name, ratings[ratings["aspect"] == name]) for name in about["aspects"]]
+    means, anova, tukey = (pd.DataFrame([row for table in tables for row in table[i]]) for i in range(3))
+    return Results(ratings.reset_index(drop=True), means, anova, tukey, refused)
+
+
+def per_participant(ratings: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """By method: a row a participant, a column an aspect, the participant's mean rating."""
+    return {
+        str(method): rows.pivot_table("rating", "participant", "aspect", aggfunc="mean")
+        for method, rows in ratings.groupby("method")
+    }
+
+
+def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["study"] != about["study"]:
+        raise ValueError(f"belongs to study {content['study']}, not to {about['study']}")
+    rows = []
+    for answer in content["ratings"]:
+        video = about["videos"].get(answer["code"])
+        if video is None:
+            raise ValueError(f"rates a video that the study has not: {answer['code']}")
+        for aspect in about["aspects"]:
+            rating = answer["answers"][aspect]
+            if rating not in range(LOWEST, HIGHEST + 1):
+                raise ValueError(f"has a rating of {rating!r}; {LOWEST} to {HIGHEST} are possible")
+            rows.append({**video, "aspect": aspect, "rating": rating})
+    if not rows:
+        raise ValueError("has no rating")
+    return str(content["participant"]), rows
+
+
+def _aspect(name: str, ratings: pd.DataFrame) -> tuple[list[dict], list[dict], list[dict]]:
+    groups = {
+        str(method): rows.groupby("participant")["rating"].mean().to_numpy(float)
+        for method, rows in ratings.groupby("method", sort=False)
+    }
+    counts = ratings["method"].value_counts()
+    means = [
+        {"aspect": name, "method": m, **_mean(x), "participants": len(x), "ratings": int(counts[m])}
+        for m, x in groups.items()
+    ]
+    if len(groups) < 2 or min(map(len, groups.values())) < 2:
+        return means, [], []
+    f, p = stats.f_oneway(*groups.values())
+    total = sum(map(len, groups.values()))
+    anova = {"aspect": name, "f": float(f), "p": float(p), "df_between": len(groups) - 1}
+    anova["df_within"] = total - len(groups)
+    found = stats.tukey_hsd(*groups.values())
+    interval = found.confidence_interval(LEVEL)
+    names = list(groups)
+    tukey = [
+        {
+            "aspect": name,
+            "method": names[i],
+            "other": names[j],
+            "difference": float(found.statistic[i, j]),
+            "low": float(interval.low[i, j]),
+            "high": float(interval.high[i, j]),
+            "p": float(found.pvalue[i, j]),
+        }
+        for i, j in combinations(range(len(names)), 2)
+    ]
+    return means, [anova], tukey
+
+
+def _mean(values: np.ndarray) -> dict[str, float]:
+    mean = float(values.mean())
+    if len(values) < 2:
+        return {"mean": mean, "low": float("nan"), "high": float("nan")}
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
+    return {"mean": mean, "low": mean - reach, "high": mean + reach}

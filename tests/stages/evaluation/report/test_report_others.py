@@ -1,0 +1,100 @@
+"""The report with other authors' videos and a user study, and what it says of its judges."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stages import params
+from stages.evaluation.report import glance, judges, other_systems
+from stages.evaluation.report.build import build
+from stages.evaluation.report.paper_tables import load_published
+from stages.evaluation.report.results import Results
+
+
+@pytest.fixture(scope="module")
+def run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("others") / "run"
+    shutil.copytree(finished_run, root)
+    for name, source in (("EAMM", "no_lip_expert"), ("mine", "full")):
+        scores = pd.read_parquet(root / f"evaluation/{source}/per_clip.parquet")
+        scores["frames"] = 45.0
+        scores.loc[0, ["frames", "ssim"]] = None
+        (root / "evaluation/methods" / name).mkdir(parents=True)
+        scores.to_parquet(root / f"evaluation/methods/{name}/per_clip.parquet")
+        shutil.copytree(root / f"generated/{source}/videos", root / "data/methods" / name)
+    _study(root / "data/user_study")
+    return root
+
+
+def _study(folder: Path) -> None:
+    folder.mkdir()
+    methods = {"0a": "full", "0b": "truth", "0c": "MakeItTalk"}
+    key = {"study": "s", "aspects": ["lip_sync", "realness", "style"]}
+    key["videos"] = {code: {"method": name, "clip_id": "a"} for code, name in methods.items()}
+    (folder / "key.json").write_text(json.dumps(key))
+    for person in range(4):
+        ratings = [
+            {"code": code, "answers": {"lip_sync": 1 + (person + i) % 5, "realness": 3, "style": 2 + i}}
+            for i, code in enumerate(methods)
+        ]
+        content = {"study": "s", "participant": str(person), "ratings": ratings}
+        (folder / f"ratings-{person}.json").write_text(json.dumps(content))
+
+
+@pytest.fixture(scope="module")
+def built(run: Path, settings: params.Params, tmp_path_factory: pytest.TempPathFactory):
+    out = tmp_path_factory.mktemp("reports")
+    return build(Results(run), settings, out, ""), (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_other_methods_stand_in_the_tables_with_their_coverage(built):
+    table = built[0].tables["table_1"]
+    ours = table[table["source"] == "this run"].set_index("method")
+    assert {"EAMM", "mine", "Full"} <= set(ours.index)
+    assert ours.loc["EAMM", "ssim_n"] == ours.loc["EAMM", "clips"] - 1
+    assert "EAMM · MEAD" in set(table["method"][table["source"] == "published"])
+    assert "Other authors' methods: none was run here" not in built[1]
+
+
+def test_the_user_study_is_table_six(built):
+    table = built[0].tables["table_6"].set_index(["source", "method"])
+    assert table.loc[("this run", "full"), "clips"] == 4
+    assert table.loc[("this run", "full"), "realness"] == 3
+    assert pd.isna(table.loc[("this run", "truth"), "style"]) and pd.isna(
+        table.loc[("this run", "MakeItTalk"), "style"]
+    )
+    assert table.loc[("published", "DreamTalk"), "style"] == 3.34
+    assert "4 participants gave" in built[1] and "One-way analysis of variance" in built[1]
+
+
+def test_every_system_has_a_row(run: Path, finished_run: Path):
+    rows = {row.system.name: row for row in other_systems.rows(Results(run), load_published())}
+    assert len(rows) == 12
+    assert rows["EAMM"].scored == "15 of 16" and rows["Wav2Lip"].scored is None
+    assert rows["DiffTalk"].reported == "none" and "CSIM" in rows["TH-PAD"].reported
+    assert all(row.scored is None for row in other_systems.rows(Results(finished_run), load_published()))
+
+
+def test_our_numbers_stand_beside_the_papers(finished_run: Path):
+    lines = {line.metric.column: line for line in glance.lines(Results(finished_run).per_clip, load_published())}
+    assert lines["m_lmd"].published == ("2.91", "2.15", "2.72") and lines["m_lmd"].gap is None
+    assert lines["csim"].ours == "–" and lines["csim"].published[0] == "0.71"
+    assert lines["sa"].gap[1] == "-6 %"
+    assert lines["sync_conf_corpus"].published == ("–", "–", "–") and lines["sync_conf_corpus"].gap[1] == "-8 %"
+
+
+def test_the_judges_are_put_to_the_test(finished_run: Path):
+    per_clip = {name: frame.copy() for name, frame in Results(finished_run).per_clip.items()}
+    truth = per_clip["ground_truth"]
+    truth[["ssim", "f_lmd", "m_lmd", "sa"]] = [1.0, 0.0, 0.0, 1.0]
+    truth["sync_offset_corpus"] = 0.0
+    found = judges.check(per_clip)
+    assert len(found) == 5 and {finding.verdict for finding in found} == {"holds"}
+    truth[["m_lmd", "sa", "sync_offset_corpus"]] = [0.5, 0.5, 4.0]
+    assert [finding.verdict for finding in judges.check(per_clip)][:3] == ["does not hold"] * 3
+    assert judges.check({}) == []

@@ -1,0 +1,169 @@
+"""The user study: what is laid out, and what is made of the answers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from scipy import stats
+
+from stages.corpus.decode import read_video
+from stages.corpus.encode import write_mp4
+from stages.evaluation.study import kit
+from stages.evaluation.study.analysis import analyse, per_participant
+
+METHODS, CLIPS = ("ours", "theirs", "truth"), ("a", "b", "c", "d")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("methods")
+    rng = np.random.default_rng(0)
+    for name in (*METHODS, "reference"):
+        (root / name).mkdir()
+        for clip in CLIPS:
+            frames = rng.integers(0, 255, (6, 64, 64, 3), dtype=np.uint8)
+            sound = rng.normal(0, 0.1, 16000 * 6 // 25).astype(np.float32)
+            write_mp4(root / name / f"{clip}.mp4", frames, 25, sound, 16000, comment=f"made by {name}")
+    return {name: root / name for name in (*METHODS, "reference")}
+
+
+@pytest.fixture(scope="module")
+def study(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("study") / "page"
+    methods = {name: folders[name] for name in METHODS}
+    return out, kit.make(methods, out, references=folders["reference"], participants=6, size=64)
+
+
+def test_the_folder_tells_nothing_of_the_methods(study):
+    out, key = study
+    files = sorted(path.name for path in (out / "videos").iterdir())
+    assert len(files) == len(METHODS) * len(CLIPS) + len(CLIPS)
+    page = (out / "index.html").read_text()
+    assert not any(name in page for name in METHODS[:2])
+    for file in files:
+        assert not any(name in file for name in METHODS)
+        with av.open(str(out / "videos" / file)) as container:
+            assert "comment" not in container.metadata
+    assert kit.key_of(out).is_file() and not (out / "key.json").exists()
+    shown = Counter(video["method"] for video in key["videos"].values())
+    assert shown == dict.fromkeys(METHODS, len(CLIPS))
+
+
+def test_videos_are_alike_and_references_silent(study):
+    out, key = study
+    for path in (out / "videos").iterdir():
+        assert read_video(path, 25).shape == (6, 64, 64, 3)
+        with av.open(str(path)) as container:
+            assert bool(container.streams.audio) == (path.stem in key["videos"])
+
+
+def test_equal_arguments_give_equal_pages(study, folders, tmp_path):
+    methods = {name: folders[name] for name in METHODS}
+    kit.make(methods, tmp_path / "page", references=folders["reference"], participants=6, size=64)
+    for file in ("index.html", *(f"videos/{path.name}" for path in (study[0] / "videos").iterdir())):
+        assert (tmp_path / "page" / file).read_bytes() == (study[0] / file).read_bytes()
+
+
+def test_everybody_sees_everything_in_another_order():
+    orders = kit.orders(3, 10, 5, each_clip_once=False, seed=1)
+    assert all(sorted(order) == list(range(30)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 5
+    assert all(a % 10 != b % 10 for order in orders for a, b in pairwise(order))
+
+
+def test_a_clip_a_participant_is_balanced():
+    orders = kit.orders(3, 9, 3, each_clip_once=True, seed=1)
+    for order in orders:
+        assert sorted(i % 9 for i in order) == list(range(9))
+        assert Counter(i // 9 for i in order) == {0: 3, 1: 3, 2: 3}
+    assert sorted(i for order in orders for i in order) == list(range(27))
+
+
+def test_what_cannot_be_shown_is_named(folders, tmp_path):
+    with pytest.raises(ValueError, match="at least two methods"):
+        kit.make({"ours": folders["ours"]}, tmp_path / "page")
+    (tmp_path / "mute").mkdir()
+    write_mp4(tmp_path / "mute/a.mp4", np.zeros((6, 64, 64, 3), np.uint8), 25)
+    with pytest.raises(ValueError, match=r"mute/a\.mp4 has no sound"):
+        kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
+    write_mp4(tmp_path / "mute/z.mp4", np.zeros((6, 64, 64, 3), np.uint8), 25)
+    (tmp_path / "mute/a.mp4").unlink()
+    with pytest.raises(ValueError, match="no clip that all methods"):
+        kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
+
+
+QUALITY = {"ours": 3.5, "theirs": 3.3, "truth": 4.6}
+
+
+@pytest.fixture(scope="module")
+def answers(study, tmp_path_factory) -> list[Path]:
+    _, key = study
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("answers")
+    for participant in range(12):
+        leaning = rng.normal(0, 0.3)
+        ratings = [
+            {"code": code, "answers": {a: _rating(rng, QUALITY[v["method"]] + leaning) for a in key["aspects"]}}
+            for code, v in key["videos"].items()
+        ]
+        content = {"study": key["study"], "participant": str(participant + 1), "ratings": ratings}
+        (folder / f"ratings-{participant}.json").write_text(json.dumps(content))
+    return sorted(folder.glob("*.json"))
+
+
+def _rating(rng, mean: float) -> int:
+    return int(np.clip(np.rint(rng.normal(mean, 0.8)), 1, 5))
+
+
+def test_the_analysis_is_scipys_on_the_participants_means(study, answers):
+    found = analyse(kit.key_of(study[0]), answers, without_style=["truth"])
+    assert found.refused == [] and len(found.ratings) == 12 * (2 * 12 + 8)
+    tables = per_participant(found.ratings)
+    groups = [tables[name]["lip_sync"] for name in METHODS]
+    f, p = stats.f_oneway(*groups)
+    row = found.anova.set_index("aspect").loc["lip_sync"]
+    assert (row["f"], row["p"], row["df_between"], row["df_within"]) == (pytest.approx(f), pytest.approx(p), 2, 33)
+    tukey = found.tukey.set_index(["aspect", "method", "other"])
+    assert tukey.loc[("lip_sync", "ours", "truth"), "p"] < 0.001 < 0.05 < tukey.loc[("lip_sync", "ours", "theirs"), "p"]
+    means = found.means.set_index(["aspect", "method"])
+    mean = means.loc[("lip_sync", "ours")]
+    assert mean["low"] < groups[0].mean() < mean["high"] and mean["mean"] == pytest.approx(groups[0].mean())
+    interval = stats.ttest_1samp(groups[0], 0).confidence_interval()
+    assert (mean["low"], mean["high"]) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    assert ("style", "truth") not in means.index
+
+
+def test_one_participant_has_means_but_no_tests(study, answers):
+    found = analyse(kit.key_of(study[0]), answers[:1])
+    assert len(found.means) == 9 and found.anova.empty and found.tukey.empty
+    assert found.means["low"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"study": "other"}, "belongs to study other"),
+        ({"ratings": []}, "has no rating"),
+        ({"ratings": [{"code": "ffff", "answers": {}}]}, "has not: ffff"),
+    ],
+)
+def test_files_that_do_not_fit_are_left_out(study, answers, tmp_path, change, says):
+    content = json.loads(answers[0].read_text()) | change
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+    (tmp_path / "junk.json").write_text("{")
+    found = analyse(kit.key_of(study[0]), [answers[1], tmp_path / "bad.json", tmp_path / "junk.json"])
+    assert len(found.refused) == 2 and says in found.refused[0] and found.refused[1].startswith("junk.json")
+    with pytest.raises(ValueError, match="no file of ratings can be used"):
+        analyse(kit.key_of(study[0]), [tmp_path / "bad.json"])
+
+
+def test_a_rating_out_of_range_is_told(study, answers, tmp_path):
+    content = json.loads(answers[0].read_text())
+    content["ratings"][0]["answers"]["realness"] = 6
+    (tmp_path / "six.json").write_text(json.dumps(content))
+    assert "has a rating of 6" in analyse(kit.key_of(study[0]), [answers[1], tmp_path / "six.json"]).refused[0]
