@@ -41,23 +41,9 @@ def generate(
         shop = workshop()
         from stages.evaluation.from_files import Request, talking_head
 
-        request = Request(
-            portrait,
-            voice,
-            out,
-            style,
-            intensity,
-            pose,
-            renderer,
-            steps,
-            seed,
-            size,
-            watermark,
-            frame,
-            blinks,
-            overwrite,
-        )
-        result = talking_head(request, shop)
+        made = {"renderer": renderer, "steps": steps, "seed": seed, "size": size, "frame": frame, "blinks": blinks}
+        kept = {"watermark": watermark, "overwrite": overwrite}
+        result = talking_head(Request(portrait, voice, out, style, intensity, pose, **made, **kept), shop)
         for remark in result.remarks:
             print(remark)
         print(f"{out}: {result.frames} frames, {result.seconds:.2f} s, {result.width}x{result.height}")

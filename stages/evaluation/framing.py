@@ -93,7 +93,7 @@ def _square(picture: np.ndarray, landmarks: np.ndarray, margin: float) -> np.nda
     height, width = picture.shape[:2]
     edge = int(min((high - low).max() * (1 + 2 * margin), height, width))
     x, y = np.clip((low + high) / 2 - edge / 2, 0, (width - edge, height - edge)).astype(int)
-    return picture[y : y + edge, x : x + edge]
+    return np.ascontiguousarray(picture[y : y + edge, x : x + edge])
 
 
 def pasted(frames: Iterable[np.ndarray], whole: np.ndarray, matrix: np.ndarray) -> Iterator[np.ndarray]:

@@ -257,13 +257,15 @@ def check_fit(denoiser: Denoiser, model: FaceModel, audio_dim: int, steps: int) 
 
 
 def note(request: Request) -> str:
-    """The provenance of a request's video: files by their content, and all that shaped the result."""
+    """The provenance of a request's video. Portrait and voice are known by their content; files have no names here,
+    since names tell of people."""
+    styles = [(f"{cue.start:g}", cue.what) for cue in timeline.cues(request.style, "style")]
     return provenance(
         portrait_sha256=sha256(request.portrait),
         voice_sha256=sha256(request.voice),
-        style="; ".join(f"{cue.start:g}={Path(cue.what).name}" for cue in timeline.cues(request.style, "style")),
+        style={start: what if what == "auto" else "reference" for start, what in styles},
         intensity=str(request.intensity),
-        pose=Path(request.pose).name,
+        pose=request.pose if request.pose in ("still", "mild") else "reference",
         renderer=request.renderer,
         steps=request.steps,
         seed=request.seed,
