@@ -1,4 +1,4 @@
-"""``dreamtalk generate``: a portrait speaks."""
+"""``dreamtalk generate`` and ``dreamtalk page``: a portrait speaks."""
 
 from __future__ import annotations
 
@@ -47,3 +47,14 @@ def generate(
         for remark in result.remarks:
             print(remark)
         print(f"{out}: {result.frames} frames, {result.seconds:.2f} s, {result.width}x{result.height}")
+
+
+def page(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; nobody else can reach it.")] = 7860,
+) -> None:
+    """A web page on this machine: drop a portrait and a voice, choose a style, watch the result."""
+    with user_errors():
+        shop = workshop()
+        from flows.page import serve
+
+        serve(shop, port)

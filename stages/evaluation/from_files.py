@@ -16,13 +16,12 @@ import torch
 
 from dreamtalk_models.closures import EYES, MOUTH, Closure
 from stages.corpus import decode
-from stages.corpus.encode import write_mp4
 from stages.evaluation import timeline
 from stages.evaluation.blinks import blinking
 from stages.evaluation.framing import Frame, View, drawn_view, view
 from stages.evaluation.head_motion import mild
 from stages.evaluation.inputs import InputError, check_input, check_output
-from stages.evaluation.marks import check_free, provenance, watermarked
+from stages.evaluation.marks import check_free, provenance, write_head
 from stages.evaluation.motion import Motion, Pose, follow, still, to_length
 from stages.evaluation.pauses import at_rest, resting
 from stages.evaluation.portrait import Portrait, fitted, read_picture
@@ -126,9 +125,9 @@ def talking_head(request: Request, workshop: Workshop, progress: Progress = lamb
     alive = enlivened(request, workshop, spoken, portrait, rest)
     motion = Motion(alive, pose(request, workshop, portrait, frames))
     film = seen.film(rendered(request, workshop, seen, portrait, motion))
-    film = watermarked(film) if request.watermark else film
+    film = _counted(film, frames, progress)
     with atomic_path(request.out) as tmp:
-        write_mp4(tmp, _counted(film, frames, progress), fps, samples, rate, comment=note(request))
+        write_head(tmp, film, fps, samples, rate, note=note(request), watermark=request.watermark)
     progress("done", 1.0)
     return Result(frames, len(samples) / rate, *seen.size, remarks(request, seen, rest))
 

@@ -10,12 +10,25 @@ import av
 import cv2
 import numpy as np
 
+from stages.corpus.encode import write_mp4
 from stages.evaluation.inputs import InputError
 
 WATERMARK = "AI-generated"
 SOFTWARE = "dreamtalk-open"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """What provenance standards (IPTC, C2PA) call media made by a trained model."""
+
+
+def write_head(
+    path: Path, frames: Iterable[np.ndarray], fps: int, sound: np.ndarray, rate: int, *, note: str, watermark: bool
+) -> None:
+    """Write a talking head, from whatever it was made: H.264, AAC, the note, and the mark unless it is declined.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB, as long as the sound (samples,) float32 at `rate` Hz.
+        note: see :func:`provenance`.
+    """
+    write_mp4(path, watermarked(frames) if watermark else frames, fps, sound, rate, comment=note)
 
 
 def watermarked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
