@@ -165,7 +165,8 @@ def application(studio: Studio) -> Starlette:
         return JSONResponse(asdict(_found(request)))
 
     async def video(request: HttpRequest) -> Response:
-        if not _found(request).done:
+        state = _found(request)
+        if not state.done or state.error:
             raise HTTPException(404)
         return FileResponse(studio.video(request.path_params["key"]), media_type="video/mp4")
 

@@ -126,6 +126,7 @@ def corpus(root: Path, frames: int = 12) -> None:
             "identity": generator.normal(0, 1, IDENTITY),
             "angles": sway,
             "translation": np.tile(np.float32([130, 100, 4]), (frames, 1)),
+            "fit_rmse_px": np.zeros(frames),
         }
         motion.append({"clip_id": clip_id, **fitted})
         audio.append({"clip_id": clip_id, "features": generator.normal(0, 1, (2 * frames, BANDS + 3))})
