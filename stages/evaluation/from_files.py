@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from dreamtalk_models.closures import EYES, MOUTH, Closure
-from stages.corpus import decode
 from stages.evaluation import timeline
 from stages.evaluation.blinks import blinking
 from stages.evaluation.framing import Frame, View, drawn_view, view
@@ -27,6 +26,7 @@ from stages.evaluation.pauses import at_rest, resting
 from stages.evaluation.portrait import Portrait, fitted, read_picture
 from stages.evaluation.rendering import draw, driving, warp
 from stages.evaluation.talking_head import predicted_code, reference_code, speak
+from stages.evaluation.voice import full_voice, read_voice
 from stages.evaluation.workshop import Workshop
 from stages.features.audio import extract, rows_around
 from stages.files import atomic_path, sha256
@@ -82,21 +82,6 @@ class Result:
     remarks: list[str]
 
 
-def read_voice(path: Path, rate: int) -> np.ndarray:
-    """The sound of any audio or video file: (samples,) float32 mono.
-
-    Raises:
-        InputError: it cannot be read, has no sound or no sample.
-    """
-    try:
-        samples = decode.read_audio(path, rate)
-    except decode.MediaError as error:
-        raise InputError(f"{path} {error}; give a sound or video file with speech") from error
-    if not len(samples):
-        raise InputError(f"{path} has no sound in it: 0 samples")
-    return samples
-
-
 def talking_head(request: Request, workshop: Workshop, progress: Progress = lambda what, share: None) -> Result:
     """Make the video of a request: H.264 and AAC, 25 fps, as long as the voice.
 
@@ -126,8 +111,9 @@ def talking_head(request: Request, workshop: Workshop, progress: Progress = lamb
     motion = Motion(alive, pose(request, workshop, portrait, frames))
     film = seen.film(rendered(request, workshop, seen, portrait, motion))
     film = _counted(film, frames, progress)
+    sound, sound_rate = full_voice(request.voice, samples, rate)
     with atomic_path(request.out) as tmp:
-        write_head(tmp, film, fps, samples, rate, note=note(request), watermark=request.watermark)
+        write_head(tmp, film, fps, sound, sound_rate, note=note(request), watermark=request.watermark)
     progress("done", 1.0)
     return Result(frames, len(samples) / rate, *seen.size, remarks(request, seen, rest))
 
