@@ -1,4 +1,4 @@
-"""The command line: ``dreamtalk fit | generate | evaluate | status | clip | doctor | reproduce | ui``, and more.
+"""The command line: ``dreamtalk fit | generate | page | evaluate | status | clip | doctor | reproduce | ui``, and more.
 
 Exit codes: 0 done; 2 wrong use or bad input, told in one line on stderr; 1 anything else.
 """
@@ -15,6 +15,7 @@ COMMANDS = (
     coefficients.import_coefficients,
     coefficients.export_coefficients,
     talking_head.generate,
+    talking_head.page,
     evaluation.evaluate,
     evaluation.export_test_list,
     evaluation.systems,

@@ -1,4 +1,4 @@
-"""``dreamtalk generate``: a portrait speaks."""
+"""``dreamtalk generate`` and ``dreamtalk page``: a portrait speaks."""
 
 from __future__ import annotations
 
@@ -14,22 +14,47 @@ def generate(
     portrait: Annotated[Path, typer.Option(help="A photograph with a face.")],
     voice: Annotated[Path, typer.Option(help="Any sound or video file with speech.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="OUT.mp4.")],
-    style: Annotated[str, typer.Option(help="auto (from voice and face), VIDEO, MAT or CLIP_ID.")] = "auto",
-    intensity: Annotated[float, typer.Option(min=0, help="Of the style: 0 neutral, 1 as it is, more: stronger.")] = 1.0,
-    pose: Annotated[str, typer.Option(help="still, or VIDEO, MAT or CLIP_ID whose head movement to use.")] = "still",
+    style: Annotated[
+        str,
+        typer.Option(
+            help="auto (from voice and face), VIDEO, MAT, CLIP_ID or [SPEAKER/]EMOTION[/LEVEL] of the corpus; "
+            'over time: "happy.mp4; 4.5=angry.mp4".'
+        ),
+    ] = "auto",
+    intensity: Annotated[
+        str, typer.Option(help='Of the style: 0 neutral, 1 as it is, more: stronger; over time: "1; 4.5=2".')
+    ] = "1.0",
+    pose: Annotated[
+        str, typer.Option(help="still, mild (made up), or VIDEO, MAT or CLIP_ID whose head movement to use.")
+    ] = "still",
     renderer: Annotated[Literal["mesh_warp", "pirenderer"], typer.Option()] = "mesh_warp",
     steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sampling noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of sampling noise, blinks and mild movement.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Longest side of the video at most, px.")] = 512,
     watermark: Annotated[bool, typer.Option(help="Mark the video visibly as AI-generated.")] = True,
+    frame: Annotated[Literal["face", "picture"], typer.Option(help="A square round the face, or all of it.")] = "face",
+    blinks: Annotated[bool, typer.Option(help="Add blinks.")] = True,
+    overwrite: Annotated[bool, typer.Option(help="Also a file that is no talking head made here.")] = False,
 ) -> None:
     """A talking head: the portrait speaks with the voice, in a style."""
     with user_errors():
         shop = workshop()
         from stages.evaluation.from_files import Request, talking_head
 
-        request = Request(portrait, voice, out, style, intensity, pose, renderer, steps, seed, size, watermark)
-        result = talking_head(request, shop)
+        made = {"renderer": renderer, "steps": steps, "seed": seed, "size": size, "frame": frame, "blinks": blinks}
+        kept = {"watermark": watermark, "overwrite": overwrite}
+        result = talking_head(Request(portrait, voice, out, style, intensity, pose, **made, **kept), shop)
         for remark in result.remarks:
             print(remark)
         print(f"{out}: {result.frames} frames, {result.seconds:.2f} s, {result.width}x{result.height}")
+
+
+def page(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; nobody else can reach it.")] = 7860,
+) -> None:
+    """A web page on this machine: drop a portrait and a voice, choose a style, watch the result."""
+    with user_errors():
+        shop = workshop()
+        from flows.page import serve
+
+        serve(shop, port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -15,6 +16,8 @@ LANDMARKS = 478  # 468 of the mesh, then 2 x 5 of the irises
 DETECTOR_CONFIDENCE = 0.5
 SAME_FACE_IOU = 0.3
 
+_ONE_AT_A_TIME = threading.RLock()  # stderr belongs to all threads
+
 cv2.setNumThreads(1)
 
 
@@ -22,14 +25,15 @@ cv2.setNumThreads(1)
 def _quiet() -> Iterator[None]:
     """Nothing on stderr from native code: mediapipe greets every start of a graph with warnings that nobody can act on,
     and offers no switch."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    with _ONE_AT_A_TIME:
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 class FaceMesh:

@@ -1,34 +1,43 @@
-"""A talking head from a user's own files: portrait, voice, and where style and pose come from."""
+"""A talking head from a user's own files: portrait, voice, and where style and pose come from.
+
+One function, :func:`talking_head`, stands behind the command, the page and the flow.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
+import torch
 
-from stages.corpus import decode
-from stages.corpus.encode import write_mp4
+from dreamtalk_models.closures import EYES, MOUTH, Closure
+from stages.evaluation import timeline
+from stages.evaluation.blinks import blinking
+from stages.evaluation.framing import Frame, View, drawn_view, view
+from stages.evaluation.head_motion import mild
 from stages.evaluation.inputs import InputError, check_input, check_output
+from stages.evaluation.marks import check_free, provenance, write_head
 from stages.evaluation.motion import Motion, Pose, follow, still, to_length
-from stages.evaluation.portrait import Portrait, find_face, fitted, read_picture, resized, square_round
+from stages.evaluation.pauses import at_rest, resting
+from stages.evaluation.portrait import Portrait, fitted, read_picture
 from stages.evaluation.rendering import draw, driving, warp
 from stages.evaluation.talking_head import predicted_code, reference_code, speak
+from stages.evaluation.voice import full_voice, read_voice
 from stages.evaluation.workshop import Workshop
 from stages.features.audio import extract, rows_around
-from stages.files import atomic_path
+from stages.files import atomic_path, sha256
 
 if TYPE_CHECKING:
     from dreamtalk_models.denoiser import Denoiser
     from dreamtalk_models.face_model import FaceModel
 
-PROVENANCE = "Synthetic talking head: AI-generated picture motion, made with dreamtalk-open"
-WATERMARK = "AI-generated"
-SILENCE = 1e-3  # of full scale: a voice that is nowhere louder says nothing
+Progress = Callable[[str, float], None]  # what is being done, and the share of all that is done
+SMALL_FACE = 80  # px; narrower ones are mentioned
+FILMING_FROM = 0.3  # the share of a talking head's time after which its first frame is made, about
 
 
 @dataclass(frozen=True)
@@ -37,23 +46,29 @@ class Request:
 
     Attributes:
         portrait, voice: files. out: *.mp4.
-        style: "auto" (predicted from voice and face), or a video, a file of coefficients or a clip_id of the corpus.
-        intensity: of the style; 0 neutral, 1 as the reference, above 1 stronger.
-        pose: "still", or a video, a file of coefficients or a clip_id whose head movement the portrait takes over.
-        steps: of sampling. seed: of its noise. size: px, longest side of the video at most.
+        style: "auto" (predicted from voice and face), or a video, a file of coefficients, a clip_id of the corpus or
+            [SPEAKER/]EMOTION[/LEVEL] of one; over time as in :mod:`stages.evaluation.timeline`.
+        intensity: of the style; 0 neutral, 1 as the reference, above 1 stronger; over time likewise.
+        pose: "still", "mild" (made up), or a source as in `style` whose head movement the portrait takes over.
+        steps: of sampling. seed: of its noise, of blinks and of mild movement. size: px, longest side at most.
+        frame: "face" films the square round the face, "picture" the whole photograph.
+        blinks: whether they are added. overwrite: also files that are no talking heads of ours.
     """
 
     portrait: Path
     voice: Path
     out: Path
     style: str = "auto"
-    intensity: float = 1.0
+    intensity: float | str = 1.0
     pose: str = "still"
     renderer: Literal["mesh_warp", "pirenderer"] = "mesh_warp"
     steps: int = 10
     seed: int = 0
     size: int = 512
     watermark: bool = True
+    frame: Frame = "face"
+    blinks: bool = True
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,87 +82,145 @@ class Result:
     remarks: list[str]
 
 
-def read_voice(path: Path, rate: int) -> np.ndarray:
-    """The sound of any audio or video file: (samples,) float32 mono.
-
-    Raises:
-        InputError: it cannot be read, has no sound or no sample.
-    """
-    try:
-        samples = decode.read_audio(path, rate)
-    except decode.MediaError as error:
-        raise InputError(f"{path} {error}; give a sound or video file with speech") from error
-    if not len(samples):
-        raise InputError(f"{path} has no sound in it: 0 samples")
-    return samples
-
-
-def talking_head(request: Request, workshop: Workshop) -> Result:
+def talking_head(request: Request, workshop: Workshop, progress: Progress = lambda what, share: None) -> Result:
     """Make the video of a request: H.264 and AAC, 25 fps, as long as the voice.
+
+    Args:
+        progress: is told what is being done and the share of all that is done, 0 to 1.
 
     Raises:
         InputError: a file cannot be used, or a network is missing; one line that says what and where.
     """
+    check_files(request)
+    settings, model = workshop.settings, workshop.face_model
+    rate, fps = settings.crop.audio_rate, settings.crop.fps
+    progress("listening", 0.0)
+    samples = read_voice(request.voice, rate)
+    frames = math.ceil(len(samples) * fps / rate)
+    features = extract(samples, rate, settings.audio, frames)
+
+    progress("looking at the portrait", 0.05)
+    seen = look(request, workshop)
+    portrait = fitted(seen.landmarks, model, settings.fit)
+    check_pose(portrait, str(request.portrait), settings.talking_head.max_yaw)
+    rest = resting(samples, frames, fps, settings.talking_head.pause)
+
+    progress("speaking", 0.1)
+    spoken = expression(request, workshop, features, portrait)
+    alive = enlivened(request, workshop, spoken, portrait, rest)
+    motion = Motion(alive, pose(request, workshop, portrait, frames))
+    film = seen.film(rendered(request, workshop, seen, portrait, motion))
+    film = _counted(film, frames, progress)
+    sound, sound_rate = full_voice(request.voice, samples, rate)
+    with atomic_path(request.out) as tmp:
+        write_head(tmp, film, fps, sound, sound_rate, note=note(request), watermark=request.watermark)
+    progress("done", 1.0)
+    return Result(frames, len(samples) / rate, *seen.size, remarks(request, seen, rest))
+
+
+def check_files(request: Request) -> None:
+    """Before any work is done: are the files there, and may the output be written?
+
+    Raises:
+        InputError: says which is not.
+    """
     check_input(request.portrait)
     check_input(request.voice)
     check_output(request.out, (".mp4",))
-    settings, model, remarks = workshop.settings, workshop.face_model, []
-    rate = settings.crop.audio_rate
-    samples = read_voice(request.voice, rate)
-    frames = math.ceil(len(samples) * settings.crop.fps / rate)
-    if np.abs(samples).max() < SILENCE:
-        remarks.append(f"{request.voice} is silent: the lips have nothing to say")
+    if not request.overwrite:
+        check_free(request.out)
+    timeline.cues(request.style, "style")
+    timeline.numbers(str(request.intensity), "intensity")
 
-    picture = resized(read_picture(request.portrait), request.size)
-    landmarks, faces = find_face(picture, str(request.portrait))
-    if faces > 1:
-        remarks.append(f"{request.portrait} shows {faces} faces: the largest one speaks")
-    if request.renderer == "pirenderer":
-        picture = square_round(picture, landmarks, settings.crop.margin, settings.crop.size)
-        landmarks, _ = find_face(picture, str(request.portrait))
-    portrait = fitted(landmarks, model, settings.fit)
 
-    features = extract(samples, rate, settings.audio, frames)
-    motion = Motion(expression(request, workshop, features, portrait), pose(request, workshop, portrait, frames))
+def look(request: Request, workshop: Workshop) -> View:
+    """The portrait as the renderer wants it."""
+    picture, settings, name = read_picture(request.portrait), workshop.settings, str(request.portrait)
     if request.renderer == "pirenderer":
-        radius, size = settings.renderer.radius, settings.renderer.size
-        film = draw(workshop.pirenderer, picture, driving(motion), radius, size)
-    else:
-        film = warp(model, picture, portrait, motion, settings.generate.background)
-    if request.watermark:
-        film = watermarked(film)
-    with atomic_path(request.out) as tmp:
-        write_mp4(tmp, film, settings.crop.fps, samples, rate, comment=PROVENANCE)
-    height, width = picture.shape[:2]
-    return Result(frames, len(samples) / rate, width, height, remarks)
+        return drawn_view(picture, name, request.frame, request.size, settings.crop)
+    return view(picture, name, request.frame, request.size, settings.talking_head.margin)
+
+
+def check_pose(portrait: Portrait, name: str, max_yaw: float) -> None:
+    """Raises:
+    InputError: the face is seen from too far aside.
+    """
+    yaw = abs(math.degrees(portrait.angles[1]))
+    if yaw > max_yaw:
+        raise InputError(f"{name}: the face is turned aside by {yaw:.0f} degrees; give one of {max_yaw:.0f} at most")
 
 
 def expression(request: Request, workshop: Workshop, features: np.ndarray, portrait: Portrait) -> np.ndarray:
-    """What the face does, (n, D), for the features of a voice (2n, C)."""
-    denoiser, settings = workshop.denoiser, workshop.settings.generate
+    """What the face does, (n, D), for the features of a voice (2n, C): each style and intensity where it counts."""
+    denoiser, settings = workshop.denoiser, workshop.settings
     check_fit(denoiser, workshop.face_model, features.shape[1], request.steps)
-    if request.style == "auto":
-        steps = settings.style_steps
-        identity = portrait.identity
-        code = predicted_code(workshop.style_predictor, features, identity, steps=steps, seed=request.seed)
-    else:
-        code = reference_code(denoiser, workshop.style(request.style))
-    return speak(
-        denoiser,
-        rows_around(features, denoiser.config["window"]),
-        code,
-        steps=request.steps,
-        guidance=request.intensity,
-        method=settings.method,
-        seed=request.seed,
-    )
+    styles = [(cue.start, cue.what) for cue in timeline.cues(request.style, "style")]
+    intensities = timeline.numbers(str(request.intensity), "intensity")
+    codes = {what: style_code(what, request, workshop, features, portrait) for _, what in styles}
+    starts = sorted({start for start, _ in [*styles, *intensities]})
+    rows, window = rows_around(features, denoiser.config["window"]), denoiser.tokens
+    frames = len(features) // 2
+    spoken = np.zeros((frames, denoiser.motion_dim), np.float32)
+    shares = timeline.weights(starts, frames, settings.crop.fps, settings.talking_head.blend_s)
+    for start, share in zip(starts, shares, strict=True):
+        if not share.any():
+            continue
+        first, last = np.flatnonzero(share)[[0, -1]]
+        part = speak(
+            denoiser,
+            rows[2 * first : 2 * last + window],
+            codes[timeline.at(start, styles)],
+            steps=request.steps,
+            guidance=timeline.at(start, intensities),
+            method=settings.generate.method,
+            seed=request.seed,
+        )
+        spoken[first : last + 1] += share[first : last + 1, None].astype(np.float32) * part
+    return spoken
+
+
+def style_code(
+    source: str, request: Request, workshop: Workshop, features: np.ndarray, portrait: Portrait
+) -> np.ndarray:
+    """Code (d,) of one style: predicted from voice and face, or of a reference."""
+    if source != "auto":
+        return reference_code(workshop.denoiser, workshop.style(source))
+    steps = workshop.settings.generate.style_steps
+    return predicted_code(workshop.style_predictor, features, portrait.identity, steps=steps, seed=request.seed)
+
+
+def enlivened(
+    request: Request, workshop: Workshop, spoken: np.ndarray, portrait: Portrait, rest: np.ndarray
+) -> np.ndarray:
+    """Expressions (n, D) with what a voice does not tell: a mouth that rests in pauses (n,), and blinks."""
+    model, settings, fps = workshop.face_model, workshop.settings.talking_head, workshop.settings.crop.fps
+    identity = torch.from_numpy(np.array(portrait.identity, np.float32))
+    alive = at_rest(spoken, Closure(model, identity, MOUTH), rest, fps, settings.pause)
+    if request.blinks:
+        alive = blinking(alive, Closure(model, identity, EYES), fps, settings.blink, request.seed)
+    return alive
 
 
 def pose(request: Request, workshop: Workshop, portrait: Portrait, frames: int) -> Pose:
-    """Where the head is: still, or moving from the portrait's pose as another head does."""
+    """Where the head is: still, or moving from the portrait's pose, mildly or as another head does."""
     if request.pose == "still":
         return still(portrait.angles, portrait.translation, frames)
-    return follow(portrait.angles, portrait.translation, to_length(workshop.pose(request.pose), frames))
+    settings, fps = workshop.settings.talking_head, workshop.settings.crop.fps
+    if request.pose == "mild":
+        track = mild(frames, fps, settings.mild, request.seed)
+    else:
+        track = to_length(workshop.pose(request.pose), frames, round(settings.turn_s * fps))
+    return follow(portrait.angles, portrait.translation, track)
+
+
+def rendered(
+    request: Request, workshop: Workshop, seen: View, portrait: Portrait, motion: Motion
+) -> Iterator[np.ndarray]:
+    """Frames of the view's picture."""
+    if request.renderer == "pirenderer":
+        radius, size = workshop.settings.renderer.radius, workshop.settings.renderer.size
+        return draw(workshop.pirenderer, seen.picture, driving(motion), radius, size)
+    return warp(workshop.face_model, seen.picture, portrait, motion, workshop.settings.generate.background)
 
 
 def check_fit(denoiser: Denoiser, model: FaceModel, audio_dim: int, steps: int) -> None:
@@ -168,14 +241,35 @@ def check_fit(denoiser: Denoiser, model: FaceModel, audio_dim: int, steps: int) 
         )
 
 
-def watermarked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Frames with a small text at the lower right that says what they are."""
-    for frame in frames:
-        frame = frame.copy()
-        height, width = frame.shape[:2]
-        scale = max(width / 800, 0.3)
-        (across, _), below = cv2.getTextSize(WATERMARK, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        corner = (width - across - 6, height - below - 2)
-        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(frame, WATERMARK, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+def note(request: Request) -> str:
+    """The provenance of a request's video. Portrait and voice are known by their content; files have no names here,
+    since names tell of people."""
+    styles = [(f"{cue.start:g}", cue.what) for cue in timeline.cues(request.style, "style")]
+    return provenance(
+        portrait_sha256=sha256(request.portrait),
+        voice_sha256=sha256(request.voice),
+        style={start: what if what == "auto" else "reference" for start, what in styles},
+        intensity=str(request.intensity),
+        pose=request.pose if request.pose in ("still", "mild") else "reference",
+        renderer=request.renderer,
+        steps=request.steps,
+        seed=request.seed,
+    )
+
+
+def remarks(request: Request, seen: View, rest: np.ndarray) -> list[str]:
+    """What the user should know of the result."""
+    found = []
+    if seen.faces > 1:
+        found.append(f"{request.portrait} shows {seen.faces} faces: the largest one speaks")
+    if seen.face_px < SMALL_FACE:
+        found.append(f"{request.portrait}: the face is {seen.face_px:.0f} px wide only, so the video will be soft")
+    if rest.min() > 0.9:
+        found.append(f"{request.voice} is silent throughout: the mouth stays closed")
+    return found
+
+
+def _counted(film: Iterator[np.ndarray], frames: int, progress: Progress) -> Iterator[np.ndarray]:
+    for i, frame in enumerate(film):
+        progress("filming", FILMING_FROM + (1 - FILMING_FROM) * i / frames)
         yield frame

@@ -20,6 +20,7 @@ from dreamtalk_models import renderers
 from stages import columns, shards, tables
 from stages.corpus import encode
 from stages.corpus.media import Clips
+from stages.evaluation import marks
 from stages.evaluation.portrait import MESH_POINTS, Portrait
 from stages.files import fresh_dir, sha256
 
@@ -31,18 +32,26 @@ SHARD_CLIPS = 4
 DATA, MODELS, OUT = Path("data"), Path("models"), Path("generated")
 
 
-def film_warped(folder: Path, clips: Path, background: str, work: list[tuple[str, np.ndarray, np.ndarray]]) -> None:
+def film_warped(
+    folder: Path, clips: Path, watermark: bool, background: str, work: list[tuple[str, np.ndarray, np.ndarray]]
+) -> None:
     """Videos folder/<clip_id>.mp4 by mesh warp, from (clip_id, landmarks of the first frame, target landmarks)."""
     from dreamtalk_models.renderers.mesh_warp import MeshWarper
 
     media = Clips(clips)
     for clip_id, landmarks, targets in work:
         warper = MeshWarper(media.frames(clip_id, [0])[0], landmarks, background=background)
-        _encode(folder / f"{clip_id}.mp4", map(warper.frame, targets), media, clip_id)
+        _encode(folder / f"{clip_id}.mp4", map(warper.frame, targets), media, clip_id, watermark)
 
 
 def film_drawn(
-    folder: Path, clips: Path, weights: Path, radius: int, size: int, work: list[tuple[str, np.ndarray]]
+    folder: Path,
+    clips: Path,
+    watermark: bool,
+    weights: Path,
+    radius: int,
+    size: int,
+    work: list[tuple[str, np.ndarray]],
 ) -> None:
     """Videos folder/<clip_id>.mp4 by PIRenderer, from (clip_id, driving coefficients (n, D + 9))."""
     import torch
@@ -57,27 +66,28 @@ def film_drawn(
     media = Clips(clips)
     for clip_id, driving in work:
         frames = draw(network, media.frames(clip_id, [0])[0], driving, radius, size)
-        _encode(folder / f"{clip_id}.mp4", frames, media, clip_id)
+        _encode(folder / f"{clip_id}.mp4", frames, media, clip_id, watermark)
 
 
-def _encode(path: Path, frames: Iterator[np.ndarray], media: Clips, clip_id: str) -> None:
-    row = media.table.loc[clip_id]
-    encode.write_mp4(path, frames, round(row["fps"]), media.audio(clip_id), int(row["audio_rate"]))
+def _encode(path: Path, frames: Iterator[np.ndarray], media: Clips, clip_id: str, watermark: bool) -> None:
+    row, sound = media.table.loc[clip_id], media.audio(clip_id)
+    note = marks.provenance(portrait_and_voice=row["sha256"])
+    marks.write_head(path, frames, round(row["fps"]), sound, int(row["audio_rate"]), note=note, watermark=watermark)
 
 
 def film(takes: list[Take], name: str, renderer: str, settings: Params, data: Path, models: Path, out: Path) -> None:
     """Render and encode a variant's takes as out/<clip_id>.mp4; an interrupted run's finished shards stay done."""
-    clips = data / "clips"
+    clips, mark = data / "clips", settings.generate.watermark
     if renderer == "pirenderer":
         from stages.evaluation.rendering import driving
 
         weights = models / "renderer" / "weights.safetensors"
-        function, fixed = film_drawn, (clips, weights, settings.renderer.radius, settings.renderer.size)
-        version = [renderer, sha256(weights), *fixed[2:]]
+        function, fixed = film_drawn, (clips, mark, weights, settings.renderer.radius, settings.renderer.size)
+        version = [renderer, mark, sha256(weights), *fixed[3:]]
         work = [(take.clip_id, driving(take.motion)) for take in takes]
     else:
         background = settings.generate.background
-        function, fixed, version = film_warped, (clips, background), [renderer, background]
+        function, fixed, version = film_warped, (clips, mark, background), [renderer, mark, background]
         work = _warp_work(takes, data, models)
     code = shards.code_version(Path(__file__).parent, Path(renderers.__file__).parent, Path(encode.__file__).parent)
     hashes = Clips(clips).table["sha256"]

@@ -33,18 +33,31 @@ class Motion:
         return len(self.expression)
 
 
-def there_and_back(length: int, frames: int) -> np.ndarray:
-    """Indices (frames,) into a track of `length` frames that run to its end and back, so that it never jumps."""
-    if length == 1:
-        return np.zeros(frames, np.int64)
-    phase = np.arange(frames) % (2 * (length - 1))
-    return np.minimum(phase, 2 * (length - 1) - phase)
+def there_and_back(length: int, frames: int, turn: int = 0) -> np.ndarray:
+    """Places (frames,) in a track of `length` frames, fractions too, that run to its end and back, so that it never
+    jumps; as it is where it is long enough.
+
+    Args:
+        turn: frames on either side of each turn in which the pace changes evenly, so that velocity does not jump.
+    """
+    if frames <= length or length == 1:
+        return np.minimum(np.arange(frames, dtype=float), length - 1)
+    last = length - 1
+    turn = min(turn, last // 2)
+    time = np.arange(-turn, frames + turn)
+    phase = time % (2 * last)
+    wave = np.where(time < 0, time, np.minimum(phase, 2 * last - phase))  # straight on before it starts: no turn there
+    return np.convolve(wave, np.full(2 * turn + 1, 1 / (2 * turn + 1)), "valid").clip(0, last)
 
 
-def to_length(pose: Pose, frames: int) -> Pose:
-    """The first `frames` frames of a track, played there and back where it is shorter."""
-    index = there_and_back(len(pose), frames)
-    return Pose(pose.angles[index], pose.translation[index])
+def to_length(pose: Pose, frames: int, turn: int = 0) -> Pose:
+    """The first `frames` frames of a track, played there and back where it is shorter; see :func:`there_and_back`."""
+    place = there_and_back(len(pose), frames, turn)
+    return Pose(_between(pose.angles, place), _between(pose.translation, place))
+
+
+def _between(track: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return np.stack([np.interp(place, np.arange(len(track)), column) for column in track.T], axis=1)
 
 
 def follow(angles: np.ndarray, translation: np.ndarray, track: Pose) -> Pose:

@@ -78,17 +78,23 @@ def resized(picture: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
-def square_round(picture: np.ndarray, landmarks: np.ndarray, margin: float, size: int) -> np.ndarray:
-    """The square round a face, as the corpus is cropped: the box of the landmarks grown by `margin` of its longer
-    side on every side, scaled to (size, size, 3); where the picture ends its border is repeated."""
+def square_matrix(landmarks: np.ndarray, margin: float, size: int) -> np.ndarray:
+    """(2, 3) from picture to the square round a face, as the corpus is cropped: the box of the landmarks grown by
+    `margin` of its longer side on every side, scaled to `size` px."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     edge = (high - low).max() * (1 + 2 * margin)
     corner = (low + high) / 2 - edge / 2
     scale = size / edge
-    matrix = np.array([[scale, 0, -scale * corner[0]], [0, scale, -scale * corner[1]]])
+    return np.array([[scale, 0, -scale * corner[0]], [0, scale, -scale * corner[1]]])
+
+
+def square_round(picture: np.ndarray, landmarks: np.ndarray, margin: float, size: int) -> np.ndarray:
+    """The square round a face, (size, size, 3), see :func:`square_matrix`; where the picture ends its border is
+    repeated."""
+    matrix = square_matrix(landmarks, margin, size)
+    scale = matrix[0, 0]
     if scale < 1:  # average before shrinking, since warpAffine samples points
-        blur = 0.5 / scale
-        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.5 / scale)
     return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from torch import nn
 
 from dreamtalk_models import checkpoints
@@ -14,6 +16,7 @@ from dreamtalk_models.denoiser import Denoiser
 from dreamtalk_models.face_model import FaceModel
 from dreamtalk_models.renderers.pirenderer import PIRenderer
 from dreamtalk_models.style_predictor import StylePredictor
+from stages import tables
 from stages.columns import Columns
 from stages.evaluation import coefficients as files
 from stages.evaluation.coefficients import Coefficients
@@ -82,7 +85,7 @@ class Workshop:
         return fit_video(video, self.face_model, self.settings, self.settings.crop.fps)
 
     def coefficients(self, source: str, what: str) -> Coefficients:
-        """Coefficients of a video, of a file of coefficients, or of a clip of the corpus.
+        """Coefficients of a video, of a file of coefficients, or of a clip, by its clip_id or by how it was filmed.
 
         Raises:
             InputError: `source` is none of these, or no face is in it; `what` says what it was wanted for.
@@ -92,19 +95,44 @@ class Workshop:
             return files.read(path)
         if path.is_file():
             return self.fit(path)
-        try:
-            clip = Columns(self.root / "data/motion")[source]
-        except (KeyError, FileNotFoundError) as error:
-            raise InputError(f"{what} {source!r} is neither a file nor a clip_id of data/motion") from error
+        clip = self._clip(source, what)
         pose = Pose(clip["angles"], clip["translation"])
         size = (self.settings.crop.size, self.settings.crop.size)
         rmse, digest = clip["fit_rmse_px"], self.face_model.digest
         return Coefficients(clip["identity"], clip["expression"], pose, rmse, size, digest)
 
+    def _clip(self, source: str, what: str) -> dict[str, np.ndarray]:
+        """Motion of a clip by its clip_id, or of the first that was filmed so: [SPEAKER/]EMOTION[/LEVEL]."""
+        try:
+            clips = Columns(self.root / "data/motion")
+            return clips[source if source in set(clips) else next(self._filmed(source, set(clips)))]
+        except (StopIteration, FileNotFoundError) as error:
+            raise InputError(
+                f"{what} {source!r} is neither a file nor a clip_id of data/motion, nor its [SPEAKER/]EMOTION[/LEVEL]"
+            ) from error
+
+    def _filmed(self, source: str, clips: set[str]) -> Iterator[str]:
+        wanted = source.split("/")
+        for row in self.corpus().itertuples():
+            parts = [row.speaker, row.emotion, "" if row.level is None else str(row.level)]
+            if row.clip_id in clips and wanted in (parts, parts[:2], parts[1:], parts[1:2]):
+                yield row.clip_id
+
+    def corpus(self) -> pd.DataFrame:
+        """clip_id, speaker, emotion and level (None if unknown) of the corpus' clips, by clip_id.
+
+        Raises:
+            FileNotFoundError: there is no corpus here.
+        """
+        table = tables.read(self.root / "data/split.parquet")[["clip_id", "speaker", "emotion", "level"]]
+        table["level"] = [None if pd.isna(level) else int(level) for level in table["level"]]
+        return table.astype({"level": object}).sort_values("clip_id")
+
     def style(self, source: str) -> np.ndarray:
         """Reference expression (S, D) from `source`; see :meth:`coefficients`."""
         found = self.coefficients(source, "style")
-        if found.face_model != self.face_model.digest:
+        of_basel = found.face_model is None and self.settings.face_model.kind == "bfm"
+        if found.face_model != self.face_model.digest and not of_basel:
             raise InputError(
                 f"{source} belongs to another face model than models/face_model: "
                 "give the video itself, or fit it anew with `dreamtalk fit`"

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor
 from torch.nn import functional
 
-from stages import columns, params, shards, tracking
+from stages import columns, params, shards
 from stages.corpus.media import Clips
 from stages.features.speech_network import HOP, RATE, CheckpointError, hidden_states
 from stages.files import fresh_dir, sha256
@@ -72,6 +71,8 @@ def extract(samples: np.ndarray, rate: int, settings: params.Audio, frames: int 
     if not np.isfinite(samples).all():
         raise ValueError("the sound has samples that are not finite numbers")
     if rate != RATE:
+        from scipy.signal import resample_poly  # not needed by most, and slow to import
+
         common = math.gcd(rate, RATE)
         samples = resample_poly(samples.astype(np.float64), RATE // common, rate // common)
     if frames is None:
@@ -237,6 +238,8 @@ def run(clips: Path, out: Path, settings: params.Audio, executor: str = shards.P
 
 
 def main() -> int:
+    from stages import tracking  # users' own files are heard without it
+
     try:
         settings = params.load()
         with tracking.stage_run("audio", settings, ["audio"]) as stage:

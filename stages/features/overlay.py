@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from dreamtalk_models.face_model import FaceModel
 from stages.corpus.encode import write_mp4
 from stages.corpus.media import Clips
 from stages.features.landmark_fit import mesh_px
 from stages.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LINE_BITS = 4  # fractional bits of drawn coordinates
 GREEN = (0, 255, 0)
@@ -37,6 +39,8 @@ def chosen(table: pd.DataFrame) -> dict[str, str]:
 
 def figure(model: FaceModel, clips: Clips, motion: Mapping[str, dict], table: pd.DataFrame) -> Figure:
     """The worst frame of each of the :func:`chosen` clips."""
+    import matplotlib.pyplot as plt
+
     drawn, axes = plt.subplots(1, 3, figsize=(12, 4.4))
     for axis, (name, clip_id) in zip(axes, chosen(table).items(), strict=True):
         fitted = motion[clip_id]

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from stages.params.corpus import Crop, DownloadSettings, Ingest, Ravdess, Split, SyncFilter, Validate
-from stages.params.evaluation import Evaluate, Generate, Report
+from stages.params.evaluation import Blink, Evaluate, Generate, Mild, Pause, Report, TalkingHead
 from stages.params.features import Audio, FaceModelParams, Fit
 from stages.params.section import Natural, Section
 from stages.params.training import (
@@ -29,6 +29,7 @@ PARAMS_FILE = Path("params.yaml")
 
 __all__ = [
     "Audio",
+    "Blink",
     "Crop",
     "Denoiser",
     "DownloadSettings",
@@ -39,10 +40,12 @@ __all__ = [
     "Ingest",
     "LipExpert",
     "load",
+    "Mild",
     "Params",
     "PARAMS_FILE",
     "ParamsError",
     "parse",
+    "Pause",
     "Ravdess",
     "Renderer",
     "Report",
@@ -51,6 +54,7 @@ __all__ = [
     "StylePredictor",
     "SyncFilter",
     "SyncNet",
+    "TalkingHead",
     "TrainingLoop",
     "Validate",
 ]
@@ -81,6 +85,7 @@ class Params(Section):
     syncnet: SyncNet
     renderer: Renderer
     generate: Generate
+    talking_head: TalkingHead
     evaluate: Evaluate
     report: Report
 

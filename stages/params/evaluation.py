@@ -1,4 +1,4 @@
-"""Sections generate, evaluate and report."""
+"""Sections generate, talking_head, evaluate and report."""
 
 from __future__ import annotations
 
@@ -18,6 +18,39 @@ class Generate(Section):
     style_steps: Count
     max_clips: Count
     pirenderer_clips: Count
+    watermark: bool
+
+
+class Blink(Section):
+    per_minute: Positive
+    spread: Positive
+    closing_s: Positive
+    closed_s: NonNegative
+    opening_s: Positive
+
+
+class Pause(Section):
+    below_db: Positive
+    least_s: Positive
+    lead_s: Positive
+    calm_s: Positive
+
+
+class Mild(Section):
+    degrees: Annotated[list[NonNegative], Field(min_length=3, max_length=3)]
+    shift: NonNegative
+    corner_hz: Positive
+    ease_s: Positive
+
+
+class TalkingHead(Section):
+    margin: NonNegative
+    max_yaw: Annotated[float, Field(gt=0, le=90)]
+    blend_s: Positive
+    turn_s: NonNegative
+    blink: Blink
+    pause: Pause
+    mild: Mild
 
 
 class Evaluate(Section):

@@ -1,0 +1,117 @@
+"""What of a photograph is filmed: the square round the face, or all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from stages.evaluation.portrait import find_face, resized, square_matrix, square_round
+
+if TYPE_CHECKING:
+    from stages.params import Crop
+
+Frame = Literal["face", "picture"]
+LOOK = 1024  # px; larger photographs are searched at this size
+FEATHER = 0.08  # of a square's edge, in which it fades into the picture that it is pasted into
+
+
+@dataclass(frozen=True)
+class View:
+    """What a renderer is given, and the picture that its frames belong into.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB. landmarks: (468, 3) px in it.
+        faces: in the photograph. face_px: width of the one that speaks there, before any change of size.
+        whole: the photograph (H', W', 3), and matrix: (2, 3) from it to `picture`; None where frames stand alone.
+    """
+
+    picture: np.ndarray
+    landmarks: np.ndarray
+    faces: int
+    face_px: float
+    whole: np.ndarray | None = None
+    matrix: np.ndarray | None = None
+
+    def film(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Frames as they are shown."""
+        return iter(frames) if self.whole is None else pasted(frames, self.whole, self.matrix)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the video, px."""
+        height, width = (self.picture if self.whole is None else self.whole).shape[:2]
+        return width, height
+
+
+def view(picture: np.ndarray, name: str, frame: Frame, size: int, margin: float) -> View:
+    """For the mesh warp, which moves a face within any picture: the photograph, or a square of it round the face.
+
+    Args:
+        name: of the photograph, for errors.
+        size: px, the longer side at most.
+        margin: round the face, of its landmarks' box, where only the square is wanted; less where the picture ends.
+
+    Raises:
+        InputError: no face is found.
+    """
+    landmarks, faces, face_px = _looked(picture, name)
+    if frame == "face":
+        picture = _square(picture, landmarks, margin)
+    shown = resized(picture, size)
+    return View(shown, find_face(shown, name)[0], faces, face_px)
+
+
+def drawn_view(picture: np.ndarray, name: str, frame: Frame, size: int, crop: Crop) -> View:
+    """For PIRenderer, which draws the square that it was trained on; it is pasted back where all is wanted.
+
+    Raises as :func:`view`.
+    """
+    landmarks, faces, face_px = _looked(picture, name)
+    square = square_round(picture, landmarks, crop.margin, crop.size)
+    points = find_face(square, name)[0]
+    if frame == "face":
+        return View(square, points, faces, face_px)
+    whole = resized(picture, size)
+    scaled = landmarks * (whole.shape[1] / picture.shape[1])
+    return View(square, points, faces, face_px, whole, square_matrix(scaled, crop.margin, crop.size))
+
+
+def _looked(picture: np.ndarray, name: str) -> tuple[np.ndarray, int, float]:
+    """Landmarks (468, 3) px, how many faces, and the face's width in px."""
+    small = resized(picture, LOOK)
+    landmarks, faces = find_face(small, name)
+    landmarks = landmarks * (picture.shape[1] / small.shape[1])
+    return landmarks, faces, float(np.ptp(landmarks[:, 0]))
+
+
+def _square(picture: np.ndarray, landmarks: np.ndarray, margin: float) -> np.ndarray:
+    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+    height, width = picture.shape[:2]
+    edge = int(min((high - low).max() * (1 + 2 * margin), height, width))
+    x, y = np.clip((low + high) / 2 - edge / 2, 0, (width - edge, height - edge)).astype(int)
+    return np.ascontiguousarray(picture[y : y + edge, x : x + edge])
+
+
+def pasted(frames: Iterable[np.ndarray], whole: np.ndarray, matrix: np.ndarray) -> Iterator[np.ndarray]:
+    """Square frames put back into the picture that they were cut from, their edges faded."""
+    height, width = whole.shape[:2]
+    share = base = None
+    for frame in frames:
+        if share is None:
+            share = cv2.warpAffine(_fade(frame.shape[0]), matrix, (width, height), flags=_BACK)[..., None]
+            base = whole * (1 - share)
+        there = cv2.warpAffine(frame, matrix, (width, height), flags=_BACK, borderMode=cv2.BORDER_REPLICATE)
+        yield np.rint(base + share * there).astype(np.uint8)
+
+
+_BACK = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+def _fade(size: int) -> np.ndarray:
+    """(size, size) float32: 1 inside, 0 at the edges."""
+    ramp = np.clip(np.minimum(np.arange(size), np.arange(size)[::-1]) / (FEATHER * size), 0, 1)
+    return np.outer(ramp, ramp).astype(np.float32)

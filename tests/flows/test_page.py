@@ -1,0 +1,111 @@
+"""The page that makes talking heads: what it takes, what it refuses, and a head made in a browser."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from flows.page import HOST, Studio, application
+from stages import params
+from stages.evaluation.marks import read_provenance
+from stages.evaluation.workshop import Workshop
+from tests.flows import browser
+from tests.stages.evaluation import talking
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    here = talking.repository(tmp_path_factory.mktemp("repository"), root)
+    talking.corpus(here)
+    return here
+
+
+@pytest.fixture
+def studio(made: Path, tmp_path: Path) -> Studio:
+    return Studio(Workshop(made, params.load(made / "params.yaml")), tmp_path)
+
+
+@pytest.fixture
+def client(studio: Studio) -> TestClient:
+    return TestClient(application(studio), base_url=f"http://{HOST}")
+
+
+def give(client: TestClient, path: Path, name: str | None = None) -> str:
+    return client.put("/files", params={"name": name or path.name}, content=path.read_bytes()).json()["id"]
+
+
+def head(client: TestClient, **order: object) -> dict:
+    """The state in which a head ends."""
+    key = client.post("/heads", json=order).json()["id"]
+    deadline = time.monotonic() + 60
+    while not (state := client.get(f"/heads/{key}").json())["done"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return state | {"key": key}
+
+
+def test_a_head_is_made_of_what_is_given(made: Path, client: TestClient, studio: Studio) -> None:
+    assert client.get("/choices").json() == {"styles": ["happy/1", "happy/2", "happy/3"]}
+    portrait, voice = give(client, made / "face.png"), give(client, made / "voice.wav")
+    state = head(client, portrait=portrait, voice=voice, style="happy/2", pose="mild", seed=3)
+    assert (state["error"], state["share"]) == ("", 1.0)
+    assert client.get(f"/heads/{state['key']}/video.mp4").content[4:8] == b"ftyp"
+    note = read_provenance(studio.video(state["key"]))
+    assert (note["seed"], note["pose"], note["style"]) == (3, "mild", {"0": "reference"})
+
+
+def test_what_cannot_be_used_is_told_without_the_folders_of_the_machine(made: Path, client: TestClient) -> None:
+    voice = give(client, made / "voice.wav")
+    state = head(client, portrait=give(client, made / "blank.png"), voice=voice)
+    assert state["error"].startswith("blank.png: no face found")
+    assert client.get(f"/heads/{state['key']}/video.mp4").status_code == 404
+
+
+def test_orders_that_are_refused(made: Path, client: TestClient) -> None:
+    good = {"portrait": give(client, made / "face.png"), "voice": give(client, made / "voice.wav")}
+    for wrong in ({"style": "/etc/passwd"}, {"portrait": "face.png"}, {"intensity": -1}, {"watermark": False}):
+        assert client.post("/heads", json=good | wrong).status_code == 422, wrong
+    assert client.post("/heads", content="{}", headers={"Content-Type": "text/plain"}).status_code == 415
+    assert client.get("/heads/none").status_code == 404
+    assert client.get("/", headers={"Host": "elsewhere.example"}).status_code == 400
+
+
+def test_names_of_files_lead_nowhere(studio: Studio) -> None:
+    for name in ("../../a.png", "..", "", "/etc/passwd", "a\x00b.png", "x" * 500 + ".mat"):
+        _, path = studio.place(name)
+        assert path.resolve().parent.parent == studio.folder.resolve()
+        path.write_bytes(b"")
+    assert path.suffix == ".mat"
+
+
+@pytest.fixture
+def served(made: Path, root: Path) -> Iterator[str]:
+    """Address of the page, as `dreamtalk page` serves it."""
+    command = [sys.executable, "-m", "flows.cli", "page", "--port", "0"]
+    environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(command, cwd=made, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().split()[0]
+        process.terminate()
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="needs Chromium (apt install chromium)")
+def test_in_a_browser(made: Path, served: str, tmp_path: Path) -> None:
+    with browser.page(tmp_path / "profile") as page:
+        page.open(served)
+        page.until("document.getElementById('style').options.length > 2")
+        page.give("#portrait", made / "face.png")
+        page.give("#voice", made / "voice.wav")
+        assert page.value("document.getElementById('make').disabled")
+        page.click("#consent")
+        page.click("#make")
+        page.until("!document.getElementById('video').hidden || !document.getElementById('error').hidden")
+        assert page.value("document.getElementById('error').textContent") == ""
+        page.until("document.getElementById('video').readyState >= 1")
+        assert page.value("document.getElementById('video').duration") == pytest.approx(1.04, abs=0.05)
+        assert {url for url in page.asked if not url.startswith((served, "blob:", "data:"))} == set()
