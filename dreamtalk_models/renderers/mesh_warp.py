@@ -74,8 +74,8 @@ class MeshWarper:
     """Warps one portrait to any number of landmark positions.
 
     portrait: (H, W, 3) uint8 RGB. landmarks: (468, 2 or 3) pixel positions of mediapipe's face mesh in it.
-    background: "still" pins what lies far from the head; "follow" lets everything move with the head, the picture mirrored
-    where it runs out. mesh: (t, 3) triangles, `face_mesh_triangles()` unless given.
+    background: "still" pins what lies far from the head; "follow" lets everything move with the head, the picture
+    mirrored where it runs out. mesh: (t, 3) triangles, `face_mesh_triangles()` unless given.
     Raises ValueError for a portrait or landmarks of another shape.
     """
 
