@@ -141,7 +141,7 @@ def test_a_new_network_starts_from_the_warped_picture_and_a_published_one_from_i
 def test_vgg_weights_that_cannot_be_used_are_named(tmp_path) -> None:
     file = tmp_path / "vgg.pth"
     file.write_bytes(b"no weights")
-    with pytest.raises(DataError, match="cannot be read|state dict"):
+    with pytest.raises(DataError, match=r"cannot be read|state dict"):
         vgg_trunk(P.model_copy(update={"vgg": str(file)}))
     with pytest.raises(DataError, match="pictures of 256 px"):
         vgg_trunk(P.model_copy(update={"vgg": str(file), "scales": 5}))
