@@ -70,12 +70,17 @@ def _inverse_maps(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, n
     return maps, area * np.sign(source_area)
 
 
+def _longest_edges(triangles: np.ndarray) -> np.ndarray:
+    """Of triangles (t, 3, 2), the length (t,) of the longest edge, never 0."""
+    return np.maximum(np.sqrt(np.square(triangles - np.roll(triangles, 1, axis=1)).sum(2).max(1)), 1e-6)
+
+
 class MeshWarper:
     """Warps one portrait to any number of landmark positions.
 
     portrait: (H, W, 3) uint8 RGB. landmarks: (468, 2 or 3) pixel positions of mediapipe's face mesh in it.
-    background: "still" pins what lies far from the head; "follow" lets everything move with the head, the picture mirrored
-    where it runs out. mesh: (t, 3) triangles, `face_mesh_triangles()` unless given.
+    background: "still" pins what lies far from the head; "follow" lets everything move with the head, the picture
+    mirrored where it runs out. mesh: (t, 3) triangles, `face_mesh_triangles()` unless given.
     Raises ValueError for a portrait or landmarks of another shape.
     """
 
@@ -103,6 +108,8 @@ class MeshWarper:
         self._triangles = np.concatenate([around, behind_triangles, skin])
         self._behind = (len(around) + 1, len(around) + len(behind_triangles))  # first and last index painted
         parts = self._nodes[self._triangles]
+        # of a triangle that is a mere line in the portrait, as between touching lips, no side is the front
+        self._thin = np.abs(_inverse_maps(parts, parts)[1]) < _LEAST_HEIGHT * _longest_edges(parts)
         everything = np.array([[-1e6, -1e6, 1e6, 1e6]])
         limits = np.concatenate([everything, np.c_[parts.min(1) - 0.5, parts.max(1) + 0.5]])
         if not self._follow:
@@ -191,8 +198,8 @@ class MeshWarper:
         maps, area = _inverse_maps(self._nodes[self._triangles], corners)
         index = np.zeros((self.height, self.width), np.uint16)
         fixed = np.rint(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        longest = np.sqrt(np.square(corners - np.roll(corners, 1, axis=1)).sum(2).max(1))
-        for k in self._paint_order(area / np.maximum(longest, 1e-6), positions):
+        area = np.where(self._thin, np.abs(area), area)
+        for k in self._paint_order(area / _longest_edges(corners), positions):
             cv2.fillConvexPoly(index, fixed[k], k + 1, cv2.LINE_8, _SUBPIXEL_BITS)
         map_x, map_y = self._maps(index, maps, head)
         picture = cv2.remap(self._atlas, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -106,4 +106,8 @@ class Renderer(Section):
     warp_steps: Natural
     joint_steps: Natural
     learning_rate: Positive
+    init: str | None
+    fine_tuning_rate: Positive
+    vgg: str | None
+    style_weight: NonNegative
     ema: Annotated[float, Field(ge=0, lt=1)]

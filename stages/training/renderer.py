@@ -1,8 +1,8 @@
 """Train PIRenderer: a portrait and motion coefficients to a picture (Ren et al. 2021; DreamTalk, section III-C).
 
 Two frames of one clip are the portrait and the wanted picture, both ways; first the warping stage alone, then all.
-The published perceptual loss needs VGG19 weights, which must be fetched and are for research only. In its place stands
-a pyramid loss: L1 of colours and of their gradients at several scales.
+The published perceptual and style losses need VGG19 weights, which the user fetches (renderer.vgg). Without them a
+pyramid loss stands in: L1 of colours and of their gradients at several scales.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ import cv2
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from dreamtalk_models import checkpoints
+from dreamtalk_models.renderers import vgg
 from dreamtalk_models.renderers.pirenderer import PIRenderer
+from dreamtalk_models.renderers.start import start_as_warped
 from stages import params as parameters
 from stages.columns import Columns
 from stages.corpus.media import Clips
 from stages.progress import track
 from stages.shards import workers
 from stages.training import data, figures, loop
+from stages.training.data import DataError
+from stages.training.picture_loss import pyramid_loss, vgg_trunk
 from stages.training.session import CLIPS, MOTION, SPLIT, Session, read_split, session
 
 COEFFICIENTS = ("expression", "angles", "translation", "crop")  # the driving channels, in order
@@ -98,50 +102,60 @@ def examples(pictures: Pictures, count: int, generator: Generator) -> loop.Batch
     return pictures.pairs(clip.repeat(2), torch.cat([first, second]), torch.cat([second, first]))
 
 
-def pyramid_loss(picture: Tensor, target: Tensor, scales: int, detail_weight: float) -> Tensor:
-    """Mean over `scales` halvings of the L1 distance of colours, plus `detail_weight` times that of gradients.
-
-    Args:
-        picture, target: (B, 3, H, W).
-    """
-    total = picture.new_zeros(())
-    for scale in range(scales):
-        if scale:
-            picture, target = functional.avg_pool2d(picture, 2), functional.avg_pool2d(target, 2)
-        difference = picture - target
-        detail = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
-        total = total + difference.abs().mean() + detail_weight * detail
-    return total / scales
-
-
-def task(train: Pictures, val: Pictures, scale: tuple[Tensor, Tensor], p: parameters.Renderer, stage: str) -> loop.Task:
+def task(
+    train: Pictures,
+    val: Pictures,
+    scale: tuple[Tensor, Tensor],
+    p: parameters.Renderer,
+    stage: str,
+    trunk: vgg.VGG19 | None = None,
+) -> loop.Task:
     """The task of one phase: stage "warp" trains the flow, "edit" all.
 
     Args:
         scale: mean and deviation of the driving channels, see :func:`driving_scale`.
+        trunk: for the published losses; None: the pyramid loss.
     """
     mean, std = (part.to(loop.device()) for part in scale)
 
-    def losses(network: PIRenderer, batch: loop.Batch) -> dict[str, Tensor]:
-        output = network(batch["portrait"], (batch["driving"] - mean) / std, stage)
-        wanted = {"warp": "warp_image"} | ({"final": "fake_image"} if stage == "edit" else {})
-        return {
-            name: pyramid_loss(output[key], batch["target"], p.scales, p.detail_weight) for name, key in wanted.items()
-        }
+    def distance(picture: Tensor, target: Tensor) -> Tensor:
+        if trunk is None:
+            return pyramid_loss(picture, target, p.scales, p.detail_weight)
+        return vgg.perceptual_loss(trunk, picture, target, p.scales)
+
+    def losses(network: PIRenderer, batch: loop.Batch, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Into `found`, the pictures that they are of."""
+        found |= network(batch["portrait"], (batch["driving"] - mean) / std, stage)
+        parts = {"warp": distance(found["warp_image"], batch["target"])}
+        if stage == "edit":
+            parts["final"] = distance(found["fake_image"], batch["target"])
+            if trunk is not None:
+                parts["style"] = vgg.style_loss(trunk, found["fake_image"], batch["target"])
+        return parts
 
     def total(found: dict[str, Tensor]) -> Tensor:
-        return found["warp"] if stage == "warp" else found["final"] + p.warp_weight * found["warp"]
+        if stage == "warp":
+            return found["warp"]
+        return found["final"] + p.style_weight * found.get("style", 0.0) + p.warp_weight * found["warp"]
 
     def loss(network: PIRenderer, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        found = losses(network, batch)
+        found = losses(network, batch, {})
         return total(found), found
 
     def validate(network: PIRenderer) -> dict[str, float]:
         clips, per_clip = val.frames.shape[:2]
         count = min(VALIDATION_PAIRS, clips * per_clip * (per_clip - 1))  # more would be the same pairs again
         batch = examples(val, count, Generator().manual_seed(0))
-        found = losses(network, {name: tensor.to(loop.device()) for name, tensor in batch.items()})
-        return {"loss": float(total(found)), **{name: float(value) for name, value in found.items()}}
+        batch = {name: tensor.to(loop.device()) for name, tensor in batch.items()}
+        pictures: dict[str, Tensor] = {}
+        found = losses(network, batch, pictures)
+        drawn = pictures["fake_image" if stage == "edit" else "warp_image"].float()
+        ssim = structural_similarity_index_measure(drawn, batch["target"], data_range=2.0)
+        return {
+            "loss": float(total(found)),
+            **{name: float(value) for name, value in found.items()},
+            "ssim": float(ssim),
+        }
 
     return loop.Task(lambda generator: examples(train, p.batch, generator), loss, validate)
 
@@ -164,8 +178,11 @@ def fold_scale(network: PIRenderer, scale: tuple[Tensor, Tensor]) -> None:
 
 
 @torch.no_grad()
-def judge(network: PIRenderer, pictures: Pictures) -> tuple[dict[str, float], np.ndarray]:
-    """SSIM (Gaussian window, colour, range 2) and L1 of drawn pictures, and of the portrait itself as the floor.
+def judge(
+    network: PIRenderer, pictures: Pictures, p: parameters.Renderer, trunk: vgg.VGG19 | None = None
+) -> tuple[dict[str, float], np.ndarray]:
+    """SSIM (Gaussian window, colour, range 2), L1 and the distance that was trained on, "perceptual" with VGG19's
+    `trunk`, else "pyramid", of drawn pictures, of warped ones, and of the portrait itself as the floor.
 
     Returns:
         The numbers, and some examples (rows, 4, H, W, 3) in [0, 1]: portrait, wanted, warped, drawn.
@@ -184,21 +201,60 @@ def judge(network: PIRenderer, pictures: Pictures) -> tuple[dict[str, float], np
     for name, picture in {"drawn": drawn, "warped": warped, "portrait": batch["portrait"]}.items():
         scores[f"ssim/{name}"] = float(structural_similarity_index_measure(picture, batch["target"], data_range=2.0))
         scores[f"l1/{name}"] = float((picture - batch["target"]).abs().mean() / 2)
+        pairs = zip(picture.split(AT_ONCE), batch["target"].split(AT_ONCE), strict=True)
+        if trunk is None:
+            kind, distances = "pyramid", [pyramid_loss(*pair, p.scales, p.detail_weight) for pair in pairs]
+        else:
+            pairs = ((a.to(loop.device()), b.to(loop.device())) for a, b in pairs)
+            kind, distances = "perceptual", [vgg.perceptual_loss(trunk, *pair, p.scales) for pair in pairs]
+        weights = [len(part) for part in picture.split(AT_ONCE)]
+        scores[f"{kind}/{name}"] = float(np.average([float(value) for value in distances], weights=weights))
     shown = torch.linspace(0, count - 1, min(SHOWN_PAIRS, count)).round().long()
     grid = torch.stack([batch["portrait"][shown], batch["target"][shown], warped[shown], drawn[shown]], 1)
     return scores, (grid.permute(0, 1, 3, 4, 2).numpy() + 1) / 2
 
 
+def beginning(p: parameters.Renderer, driving_dim: int) -> PIRenderer:
+    """The network that the training starts from: a new one, or the published weights at renderer.init.
+
+    Raises:
+        DataError: those weights cannot be used, or want other driving coefficients than the corpus has.
+    """
+    if p.init is None:
+        network = PIRenderer(
+            driving_dim=driving_dim,
+            descriptor=p.descriptor,
+            warp_channels=p.warp_channels,
+            edit_channels=p.edit_channels,
+            max_channels=p.max_channels,
+        )
+        start_as_warped(network)
+        return network
+    try:
+        network = checkpoints.load_official("pirenderer", p.init)
+    except ValueError as error:
+        raise DataError(f"renderer.init: {error}") from error
+    if network.config["driving_dim"] != driving_dim:
+        raise DataError(
+            f"renderer.init: {p.init} is driven by {network.config['driving_dim']} numbers a frame, the corpus has "
+            f"{driving_dim}: set face_model.expression_dim to {network.config['driving_dim'] - 9}"
+        )
+    return network
+
+
 def train(
-    s: Session, network: PIRenderer, pictures: dict[str, Pictures], scale: tuple[Tensor, Tensor], p: parameters.Renderer
+    s: Session,
+    network: PIRenderer,
+    pictures: dict[str, Pictures],
+    scale: tuple[Tensor, Tensor],
+    p: parameters.Renderer,
+    trunk: vgg.VGG19 | None,
 ) -> PIRenderer:
     """Warping stage, then both, each with a fresh optimiser as published; the curves follow each other."""
-    done = 0
+    done, rate = 0, p.learning_rate if p.init is None else p.fine_tuning_rate
     for part, stage, steps in (("warp", "warp", p.warp_steps), ("joint", "edit", p.joint_steps)):
-        work = task(pictures["train"], pictures["val"], scale, p, stage)
-        network = s.train(
-            network, work, steps=steps, learning_rate=p.learning_rate, ema=p.ema, part=part, steps_before=done
-        )
+        work = task(pictures["train"], pictures["val"], scale, p, stage, trunk)
+        network = s.train(network, work, steps=steps, learning_rate=rate, ema=p.ema, part=part, steps_before=done)
         done += steps
     return network
 
@@ -210,6 +266,7 @@ def _picture(frames: np.ndarray) -> Tensor:
 def main() -> None:
     with session("train_renderer", "renderer", inputs=(SPLIT, CLIPS, MOTION)) as s:
         p = s.params.renderer
+        trunk = vgg_trunk(p)
         split = read_split(s.run)
         media, motion = Clips(CLIPS), Columns(MOTION)
         counts = {"train": p.clips, "val": max(1, p.clips // 4), "test": max(1, p.clips // 4)}
@@ -218,19 +275,14 @@ def main() -> None:
             for name, count in counts.items()
         }
         torch.manual_seed(s.params.seed)
-        network = PIRenderer(
-            driving_dim=pictures["train"].driving.shape[2],
-            descriptor=p.descriptor,
-            warp_channels=p.warp_channels,
-            edit_channels=p.edit_channels,
-            max_channels=p.max_channels,
-        )
-        scale = driving_scale(pictures["train"])
-        network = train(s, network, pictures, scale, p)
+        network = beginning(p, pictures["train"].driving.shape[2])
+        # published weights take the coefficients as they are
+        scale = driving_scale(pictures["train"]) if p.init is None else (torch.zeros(1, 1), torch.ones(1, 1))
+        network = train(s, network, pictures, scale, p, trunk)
         fold_scale(network, scale)
         s.save(network)
         for name in ("val", "test"):
-            scores, grid = judge(network, pictures[name])
+            scores, grid = judge(network, pictures[name], p, trunk)
             s.run.summary({f"{name}/{key}": value for key, value in scores.items()})
             columns = ("portrait", "wanted", "warped", "drawn")
             s.run.figure(f"pictures_{name}", figures.pictures(grid, columns, f"PIRenderer, {name} speakers"))

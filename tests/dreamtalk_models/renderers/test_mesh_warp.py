@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dreamtalk_models.face_topology import CONTOUR, INNER_LIPS, LEFT_EYE, RIGHT_EYE
+from dreamtalk_models.renderers import mesh_warp
 from dreamtalk_models.renderers.mesh_warp import MeshWarper, face_mesh_triangles
-from dreamtalk_models.renderers.openings import eye_nodes, opening
+from dreamtalk_models.renderers.openings import MOUTH_SIZE, eye_nodes, opening
 from stages.corpus.demo.photograph import photograph
 from stages.corpus.demo.portrait import make_portrait, project
 from stages.corpus.demo.rig import INDEX, PARAMETERS, build_rig
@@ -170,3 +171,40 @@ def test_the_mesh_has_no_triangle_twice():
     mesh = face_mesh_triangles()
     assert mesh.shape == (852, 3)
     assert len({tuple(sorted(face)) for face in mesh.tolist()}) == 852
+
+
+def with_lips(landmarks: np.ndarray, gap: float) -> np.ndarray:
+    """Landmarks whose inner lips are `gap` px apart in the middle and meet in the corners."""
+    lower, upper = np.array(INNER_LIPS[1:10]), np.array(INNER_LIPS[:10:-1])
+    moved = landmarks.copy()
+    middle = (landmarks[lower] + landmarks[upper]) / 2
+    half = np.c_[np.zeros(9), gap / 2 * np.sin(np.linspace(0.1, 0.9, 9) * np.pi)]
+    moved[lower], moved[upper] = middle + half, middle - half
+    return moved
+
+
+def test_nothing_of_the_mouth_is_seen_through_closed_lips(smiling, monkeypatch):
+    portrait, landmarks = smiling
+    green = np.zeros((MOUTH_SIZE, 2 * MOUTH_SIZE, 3), np.uint8)
+    green[..., 1] = 255
+    monkeypatch.setattr(mesh_warp, "mouth_atlas", lambda: green)
+    monkeypatch.setattr(mesh_warp, "mouth_light", lambda *_: np.ones(3))
+    monkeypatch.setattr(mesh_warp, "shows_teeth", lambda *_: False)
+    warper = MeshWarper(portrait, landmarks)
+    seen = {}
+    for gap in (0.0, 6.0):
+        frame = warper.frame(with_lips(landmarks, gap)).astype(int)
+        seen[gap] = int((frame[..., 1] - frame[..., [0, 2]].max(2) > 60).sum())
+    assert seen[0.0] == 0
+    assert seen[6.0] > 30
+
+
+def test_a_head_at_the_edge_of_the_picture_keeps_its_shape(smiling):
+    portrait, landmarks = smiling
+    top = int(landmarks[:, 1].min()) - 4
+    close = np.ascontiguousarray(portrait[top:])
+    points = landmarks - (0, top)
+    frame = MeshWarper(close, points).frame(points + np.array((0.0, 12.0)))
+    middle = int(points[:, 0].mean())
+    columns = slice(middle - 10, middle + 10)
+    assert np.abs(frame[12:30, columns].astype(int) - close[:18, columns]).mean() < 6

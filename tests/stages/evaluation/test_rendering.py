@@ -76,9 +76,12 @@ def test_driving_windows_repeat_the_ends(face, portrait: Portrait) -> None:
     seen = []
 
     class Spy(torch.nn.Module):
-        def forward(self, picture: torch.Tensor, windows: torch.Tensor) -> dict[str, torch.Tensor]:
+        def study(self, picture: torch.Tensor) -> torch.Tensor:
+            return picture
+
+        def animate(self, studied: torch.Tensor, windows: torch.Tensor) -> dict[str, torch.Tensor]:
             seen.append(windows)
-            return {"fake_image": picture}
+            return {"fake_image": studied}
 
     frames = list(draw(Spy(), face[0], driving(motion), radius=2, size=64))
     assert len(frames) == 3

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from dreamtalk_models.renderers.pirenderer import PIRenderer
+from dreamtalk_models.renderers.vgg import VGG19
 from stages.params import Renderer, TrainingLoop
 from stages.training import loop, renderer
+from stages.training.data import DataError
+from stages.training.picture_loss import vgg_trunk
 
 P = Renderer(
     size=64,
@@ -23,6 +27,10 @@ P = Renderer(
     warp_steps=20,
     joint_steps=20,
     learning_rate=2e-3,
+    init=None,
+    fine_tuning_rate=1e-4,
+    vgg=None,
+    style_weight=250.0,
     ema=0.9,
 )
 LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=2, patience=0)
@@ -64,9 +72,12 @@ def test_both_phases_learn_and_judge_gives_numbers(tmp_path) -> None:
             ema=P.ema,
         )
         assert curves[-1]["train/loss"] < curves[0]["train/loss"]
+        assert "val/ssim" in curves[-1]
     renderer.fold_scale(net, scale)
-    scores, grid = renderer.judge(net, val)
-    assert set(scores) == {f"{kind}/{name}" for kind in ("ssim", "l1") for name in ("drawn", "warped", "portrait")}
+    scores, grid = renderer.judge(net, val, P)
+    assert set(scores) == {
+        f"{kind}/{name}" for kind in ("ssim", "l1", "pyramid") for name in ("drawn", "warped", "portrait")
+    }
     assert grid.shape == (4, 4, 64, 64, 3)
 
 
@@ -95,3 +106,44 @@ def test_pyramid_loss_is_zero_for_equal_pictures_and_sees_detail() -> None:
     flat = picture.mean((2, 3), keepdim=True).expand_as(picture)
     plain = renderer.pyramid_loss(flat, picture, 3, 0.0)
     assert renderer.pyramid_loss(flat, picture, 3, 1.0) > plain > 0
+
+
+def test_the_published_losses_train_both_phases() -> None:
+    torch.manual_seed(0)
+    train, trunk = pictures(0), VGG19()
+    batch = renderer.examples(train, 2, torch.Generator().manual_seed(0))
+    settings = P.model_copy(update={"scales": 1})
+    for stage, names in (("warp", {"warp"}), ("edit", {"warp", "final", "style"})):
+        net = network()
+        task = renderer.task(train, train, renderer.driving_scale(train), settings, stage, trunk)
+        loss, parts = task.loss(net, batch)
+        loss.backward()
+        assert set(parts) == names
+        assert net.warpping_net.flow_out[2].weight.grad.abs().sum() > 0
+
+
+def test_a_new_network_starts_from_the_warped_picture_and_a_published_one_from_its_weights(tmp_path) -> None:
+    settings = P.model_copy(update={"edit_channels": 8})
+    assert renderer.beginning(settings, 5).warpping_net.flow_out[2].weight.abs().sum() == 0
+    published = network()
+    file = tmp_path / "published.pt"
+    torch.save({"net_G_ema": published.state_dict()}, file)
+    settings = P.model_copy(update={"init": str(file)})
+    found = renderer.beginning(settings, 5).state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in published.state_dict().items())
+    with pytest.raises(DataError, match="driven by 5 numbers"):
+        renderer.beginning(settings, 73)
+    file.write_bytes(b"no weights")
+    with pytest.raises(DataError, match="truncated"):
+        renderer.beginning(settings, 5)
+
+
+def test_vgg_weights_that_cannot_be_used_are_named(tmp_path) -> None:
+    file = tmp_path / "vgg.pth"
+    file.write_bytes(b"no weights")
+    with pytest.raises(DataError, match=r"cannot be read|state dict"):
+        vgg_trunk(P.model_copy(update={"vgg": str(file)}))
+    with pytest.raises(DataError, match="pictures of 256 px"):
+        vgg_trunk(P.model_copy(update={"vgg": str(file), "scales": 5}))
+    with pytest.raises(FileNotFoundError, match="absent"):
+        vgg_trunk(P.model_copy(update={"vgg": str(tmp_path / "absent")}))
