@@ -74,22 +74,16 @@ def export_test_list(
 
 def systems() -> None:
     """The systems that the paper compares: licence, inputs, how each is called, where its videos go."""
-    from rich.console import Console
-    from rich.table import Table
-
     from stages.evaluation.systems.manifest import systems as known
 
-    table = Table("system", "licence", "takes", "call", show_lines=True)
     for system in known():
-        there = (repository() / "data/methods" / system.name).is_dir()
-        where = "videos in" if there else "absent from"
-        table.add_row(
-            f"{system.name}\n{where} data/methods/{system.name}",
-            f"{system.licence}\n{system.repository or 'no public code'}",
-            ", ".join(system.inputs),
-            f"{system.run or '-'}\n{system.notes}",
-        )
-    Console().print(table)
+        folder = Path("data/methods") / system.name
+        there = "videos in" if (repository() / folder).is_dir() else "no videos in"
+        print(f"{system.name}: {system.paper}")
+        print(f"    {system.repository or 'no public code is known'}; licence: {system.licence}")
+        print(f"    takes {', '.join(system.inputs)}; {there} {folder}")
+        print(f"    {system.run or '-'}")
+        print(f"    {system.notes} (from: {system.checked})\n")
 
 
 def _rulers():

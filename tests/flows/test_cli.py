@@ -255,3 +255,22 @@ def test_doctor_finds_what_is_there(here: Path) -> None:
     assert result.exit_code == 0
     for word in ("Python", "espeak", "mediapipe", "GPU", "denoiser", "SyncNet"):
         assert word in result.stdout
+
+
+def test_systems_tells_how_each_is_called(here: Path) -> None:
+    result = dreamtalk("systems")
+    assert result.exit_code == 0
+    assert result.stdout.count("licence: ") == 12 and "--driven_audio {audio}" in result.stdout
+
+
+def test_the_test_list_needs_a_corpus(here: Path, tmp_path: Path) -> None:
+    says(dreamtalk("export-test-list", tmp_path / "list"), "clips.parquet")
+
+
+def test_a_study_needs_two_methods_and_a_key(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    write_mp4(tmp_path / "ours/a.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3, 25)
+    says(dreamtalk("study-page", "--method", f"x={tmp_path / 'ours'}", "-o", tmp_path / "page"), "at least two methods")
+    says(
+        dreamtalk("study-results", tmp_path / "key.json", tmp_path / "r.json", "-o", tmp_path), "key.json: no such file"
+    )

@@ -12,6 +12,7 @@ from stages.evaluation.report import (
     claims,
     glance,
     judges,
+    layouts,
     other_systems,
     page,
     paper_tables,
@@ -21,7 +22,7 @@ from stages.evaluation.report import (
     style_sections,
 )
 from stages.evaluation.report.job import Job, attempt
-from stages.evaluation.report.layouts import LAYOUTS, RATED, SYSTEM, user_study, with_systems
+from stages.evaluation.report.layouts import RATED, SYSTEM
 from stages.evaluation.report.paper_figures import FIGURES
 from stages.evaluation.report.results import Absent, Results
 from stages.files import atomic_path, fresh_dir
@@ -61,11 +62,9 @@ def build(results: Results, params: Params, out: Path, commit: str) -> Report:
     per_clip = results.per_clip
     every = per_clip | {f"{SYSTEM}{name}": frame for name, frame in results.methods.items()}
     every |= {f"{RATED}{name}": frame for name, frame in study.rated(results).items()}
-    layouts = [with_systems(layout, sorted(results.methods)) for layout in LAYOUTS]
-    layouts.insert(-1, user_study(study.rated(results)))
     tables = [
         paper_tables.build(layout, every, published.get(layout.name, []), job.estimate, results.reasons)
-        for layout in layouts
+        for layout in layouts.tables(sorted(results.methods), list(study.rated(results)))
     ]
     content: dict[str, Any] = {
         "corpus": attempt(sections.corpus_section, job),

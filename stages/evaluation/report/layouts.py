@@ -43,7 +43,9 @@ METRICS = {
         Metric("lve", "LVE", "lower", 2, "‱", 1e4),
         Metric("intensity", "intensity", None, 3),
         Metric("sync_dist_corpus", "sync distance, corpus judge", "lower", 2),
-        Metric("sync_offset_corpus", "sync offset", None, 1, "frames"),
+        Metric("sync_offset_corpus", "sync offset, corpus judge", None, 1, "frames"),
+        Metric("sync_dist", "sync distance", "lower", 2),
+        Metric("sync_offset", "sync offset", None, 1, "frames"),
         Metric("face_rate", "face found", None, 1, "%", 100.0),
         Metric("m_lmd_sum", "M-LMD, summed", "lower", 1, "px"),
         Metric("lpips", "LPIPS", "lower", 3),
@@ -79,9 +81,10 @@ class Layout:
 
 
 SYSTEM, RATED = "methods/", "study/"  # before a method's name, where variants of ours have theirs alone
+MOTION = {"sa", "md", "lve", "intensity"}  # measured on motion, which is fitted where only a video is there
 _FITTED = (
-    " SA of other authors' methods is measured on coefficients fitted to their videos, that of ours on the motion "
-    "before it was drawn."
+    " SA, LVE and intensity of other authors' methods are measured on coefficients fitted to their videos, "
+    "those of ours on the motion before it was drawn: they are not compared."
 )
 
 
@@ -92,7 +95,14 @@ def with_systems(layout: Layout, names: Sequence[str]) -> Layout:
     rows = {f"{SYSTEM}{name}": name for name in names}
     own = {name: label for name, label in layout.rows.items() if name not in layout.reference}
     last = {name: label for name, label in layout.rows.items() if name in layout.reference}
-    return replace(layout, rows=own | rows | last, note=layout.note + _FITTED * ("sa" in layout.columns))
+    return replace(layout, rows=own | rows | last, note=layout.note + _FITTED * bool(MOTION & set(layout.columns)))
+
+
+def tables(systems: Sequence[str], rated: Sequence[str]) -> list[Layout]:
+    """All tables of a report, with other authors' methods and what participants rated."""
+    shown = [with_systems(layout, systems) for layout in LAYOUTS]
+    after = [layout.name for layout in shown].index("table_5") + 1
+    return [*shown[:after], user_study(rated), *shown[after:]]
 
 
 def user_study(names: Sequence[str]) -> Layout:
@@ -120,6 +130,12 @@ _MAIN_ROWS = {
     "other_audio": "floor: sound of another clip",
     "truth": "true motion, rendered",
     "ground_truth": "ground truth",
+}
+_ALL_ROWS = {
+    **_MAIN_ROWS,
+    "no_lip_expert": "w/o lip expert",
+    "uncond_lip_expert": "uncond lip expert",
+    "predicted_full": "Predicted style",
 }
 LAYOUTS = (
     Layout(
@@ -176,27 +192,23 @@ LAYOUTS = (
     Layout(
         "further",
         "Further measures. Not in the paper",
-        (
-            "lpips",
-            "m_lmd_sum",
-            "mouth_opening_corr",
-            "lve",
-            "intensity",
-            "sync_dist_corpus",
-            "sync_offset_corpus",
-            "face_rate",
-        ),
-        {
-            **_MAIN_ROWS,
-            "no_lip_expert": "w/o lip expert",
-            "uncond_lip_expert": "uncond lip expert",
-            "predicted_full": "Predicted style",
-        },
+        ("lpips", "m_lmd_sum", "mouth_opening_corr", "lve", "intensity"),
+        _ALL_ROWS,
         "full",
-        "M-LMD, summed: over the 20 points, as ATVGnet's script has it. "
+        "LPIPS: perceptual distance of the pictures. M-LMD, summed: over the 20 points, as ATVGnet's script has it. "
         "Mouth opening: correlation over time with the true one. LVE: squared error of the worst mouth vertex, "
         "in ten-thousandths of the squared distance between the eyes. Intensity: distance of the expression from "
-        "the speaker's neutral face. Face found: share of frames; the others are left out of the landmark distances.",
+        "the speaker's neutral face.",
+        for_systems=True,
+    ),
+    Layout(
+        "further_sync",
+        "Further measures of lips and faces. Not in the paper",
+        ("sync_dist", "sync_offset", "sync_dist_corpus", "sync_offset_corpus", "face_rate"),
+        _ALL_ROWS,
+        "full",
+        "Offset: where the sync judge finds the sound, 0 in sync. Face found: share of frames; the others are left out "
+        "of the landmark distances.",
         for_systems=True,
     ),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from stages.evaluation.report.layouts import METRICS, Layout, Metric
+from stages.evaluation.report.layouts import METRICS, MOTION, SYSTEM, Layout, Metric
 from stages.evaluation.report.statistics import Estimate, paired_p
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
@@ -27,6 +27,7 @@ class Cell:
         p: p-value against the table's full model; None where there is none.
         best: no method of this table is better.
         spread: what a published number has behind its ±.
+        apart: it is measured in another way than the column's others, so that it is not compared with them.
     """
 
     mean: float
@@ -34,6 +35,7 @@ class Cell:
     p: float | None = None
     best: bool = False
     spread: float | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,10 @@ def _cell(
     shown = replace(found, **{name: getattr(found, name) * metric.scale for name in ("mean", "low", "high")})
     full = per_clip.get(layout.full)
     tested = metric.better and variant not in (layout.full, *layout.reference)
-    tested = tested and full is not None and metric.column in full
+    apart = variant.startswith(SYSTEM) and metric.column in MOTION
+    tested = tested and full is not None and metric.column in full and not apart
     p = paired_p(rows[metric.column], full[metric.column]) if tested else None
-    return Cell(shown.mean, shown, p)
+    return Cell(shown.mean, shown, p, apart=apart)
 
 
 def _printed(value: object, spread: object) -> Cell | None:
@@ -180,7 +183,7 @@ def _printed(value: object, spread: object) -> Cell | None:
 def _mark_best(rows: Sequence[Row], columns: Sequence[Metric]) -> tuple[Row, ...]:
     cells = [list(row.cells) for row in rows]
     for c, metric in enumerate(columns):
-        competing = [r for r, row in enumerate(rows) if not row.reference and row.cells[c] is not None]
+        competing = [r for r, row in enumerate(rows) if not row.reference and row.cells[c] and not row.cells[c].apart]
         if len(competing) < 2 or metric.better is None:
             continue
         # values that print alike are equally good

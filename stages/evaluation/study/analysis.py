@@ -105,7 +105,8 @@ def _aspect(name: str, ratings: pd.DataFrame) -> tuple[list[dict], list[dict], l
         {"aspect": name, "method": m, **_mean(x), "participants": len(x), "ratings": int(counts[m])}
         for m, x in groups.items()
     ]
-    if len(groups) < 2 or min(map(len, groups.values())) < 2:
+    alike = not any(np.ptp(x) for x in groups.values())  # all say the same of each method: nothing to test with
+    if len(groups) < 2 or min(map(len, groups.values())) < 2 or alike:
         return means, [], []
     f, p = stats.f_oneway(*groups.values())
     total = sum(map(len, groups.values()))
