@@ -38,9 +38,7 @@ def seen(video: Path) -> tuple[np.ndarray, np.ndarray]:
     """Opening (n,), and jitter (n - 2,) in thousandths of the face's width, of a video."""
     with FaceMesh() as mesh:
         points = np.stack([mesh.landmarks(frame)[:468, :2] for frame in decode.read_video(video, 25)])
-    opening = np.linalg.norm(points[:, 14] - points[:, 13], axis=1) / np.linalg.norm(
-        points[:, 291] - points[:, 61], axis=1
-    )
+    gap, width = (np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in ((14, 13), (291, 61)))
     lips = points[:, [*INNER_LIPS, *OUTER_LIPS]]
     jitter = np.sqrt(np.square(np.diff(lips, 2, axis=0)).sum(2).mean(1)) / np.ptp(points[..., 0], axis=1).mean()
     return gap / width, 1000 * jitter

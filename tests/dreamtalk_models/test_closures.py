@@ -12,16 +12,7 @@ from tests.stages.evaluation import talking
 
 @pytest.fixture(scope="module")
 def model() -> FaceModel:
-    """A real face whose expressions open its mouth, shut its eyes, and lift all of it."""
-    plain = talking.face_model(talking.face()[1])
-    basis = torch.zeros(468, 3, 4)
-    basis[:, 1, 0] = (plain.mean[:, 1] > plain.mean[13, 1] + 1e-6) * 0.1
-    for lid in (160, 158, 385, 387):
-        basis[lid, 1, 1] = 0.1
-    basis[:, 1, 2] = 0.1
-    weights = {"vertex_weights": plain.vertex_weights, "triangles": plain.triangles}
-    std = torch.tensor([0.2, 0.2, 0.2, 0.0])
-    return FaceModel(plain.mean, plain.identity_basis, basis.flatten(0, 1), std, **weights)
+    return talking.lively_model(talking.face()[1])
 
 
 @pytest.mark.parametrize("opening", [MOUTH, EYES])
