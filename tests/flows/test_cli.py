@@ -113,6 +113,63 @@ def test_style_and_pose_from_a_video_and_from_its_coefficients(here: Path, tmp_p
     assert len(frames) == 26  # the track of 8 frames is played there and back
 
 
+def test_style_and_intensity_over_time(here: Path, tmp_path: Path) -> None:
+    picture, _ = talking.face()
+    write_mp4(tmp_path / "still.mp4", [picture] * 5, 25)
+    changing = ("--style", f"auto; 0.5={tmp_path / 'still.mp4'}", "--intensity", "1; 0.5=3", "--pose", "mild")
+    assert generate(tmp_path / "changing.mp4", *changing).exit_code == 0
+    assert generate(tmp_path / "steady.mp4", "--pose", "mild").exit_code == 0
+    videos = [decode.read_video(tmp_path / f"{name}.mp4", 25).astype(int) for name in ("changing", "steady")]
+    apart = np.abs(videos[0] - videos[1]).mean((1, 2, 3))
+    assert apart[:5].max() < 1 < 2 * apart[20:].max()
+    says(generate(tmp_path / "out.mp4", "--intensity", "loud"), "intensity", "loud")
+
+
+def test_all_of_the_photograph_with_either_renderer(here: Path, tmp_path: Path) -> None:
+    wide = Image.new("RGB", (600, 300), "gray")
+    wide.paste(Image.open("face.png"), (300, 20))
+    wide.save(tmp_path / "wide.png")
+    write_wav(tmp_path / "short.wav", talking.voice(0.2), talking.RATE)
+    given = {"portrait": str(tmp_path / "wide.png"), "voice": str(tmp_path / "short.wav")}
+    for renderer in ("mesh_warp", "pirenderer"):
+        result = generate(tmp_path / "out.mp4", "--frame", "picture", "--renderer", renderer, **given)
+        assert result.exit_code == 0, (result.stderr, result.exception)
+        frames = decode.read_video(tmp_path / "out.mp4", 25).astype(int)
+        assert frames.shape == (5, 256, 512, 3)
+        assert np.abs(frames[:, :, :120] - frames[0, 0, 0]).max() < 12  # far from the face nothing moves
+    assert generate(tmp_path / "square.mp4", **given).exit_code == 0
+    shape = decode.read_video(tmp_path / "square.mp4", 25).shape
+    assert shape[1] == shape[2]
+
+
+def test_sound_and_picture_stand_together(here: Path, tmp_path: Path) -> None:
+    voice = talking.voice(1.01)
+    assert generate(tmp_path / "out.mp4").exit_code == 0
+    heard = decode.read_audio(tmp_path / "out.mp4", talking.RATE)[: len(voice)]
+    lag = np.argmax(np.correlate(heard, voice, "full")) - (len(voice) - 1)
+    assert abs(lag) < talking.RATE / 25 / 4
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        sound = video.streams.audio[0]
+        assert sound.duration * sound.time_base * talking.RATE == len(voice)
+
+
+def test_voices_very_short_and_silent(here: Path, tmp_path: Path) -> None:
+    for name, samples, frames in (("tenth", talking.voice(0.1), 3), ("silent", np.zeros(16000, np.float32), 25)):
+        write_wav(tmp_path / f"{name}.wav", samples, talking.RATE)
+        result = generate(tmp_path / f"{name}.mp4", voice=str(tmp_path / f"{name}.wav"))
+        assert result.exit_code == 0, (result.stderr, result.exception)
+        assert len(decode.read_video(tmp_path / f"{name}.mp4", 25)) == frames
+    assert "silent throughout" in result.stdout
+
+
+def test_files_of_others_are_not_replaced_unasked(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.mp4").write_text("precious")
+    says(generate(tmp_path / "mine.mp4"), "mine.mp4", "exists", "--overwrite")
+    assert (tmp_path / "mine.mp4").read_text() == "precious"
+    assert generate(tmp_path / "mine.mp4", "--overwrite").exit_code == 0
+    assert generate(tmp_path / "mine.mp4").exit_code == 0  # ours now
+
+
 def test_fit_writes_the_published_layout(here: Path, tmp_path: Path) -> None:
     picture, _ = talking.face()
     write_mp4(tmp_path / "still.mp4", [picture] * 5, 25)

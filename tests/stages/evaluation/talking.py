@@ -52,6 +52,18 @@ def face_model(landmarks: np.ndarray) -> FaceModel:
     )
 
 
+def lively_model(landmarks: np.ndarray) -> FaceModel:
+    """The face with expressions that open its mouth, shut its eyes, and lift all of it; the fourth does nothing."""
+    plain = face_model(landmarks)
+    basis = torch.zeros(468, 3, 4)
+    basis[:, 1, 0] = (plain.mean[:, 1] > plain.mean[13, 1] + 1e-6) * 0.1
+    basis[[160, 158, 385, 387], 1, 1] = 0.1
+    basis[:, 1, 2] = 0.1
+    std = torch.tensor([0.2, 0.2, 0.2, 0.0])
+    rest = {"vertex_weights": plain.vertex_weights, "triangles": plain.triangles}
+    return FaceModel(plain.mean, plain.identity_basis, basis.flatten(0, 1), std, **rest)
+
+
 def networks(models: Path, landmarks: np.ndarray) -> None:
     """Everything below models/ that a talking head needs."""
     torch.manual_seed(0)

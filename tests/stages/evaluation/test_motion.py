@@ -16,6 +16,16 @@ def test_there_and_back_never_jumps_and_starts_at_the_start() -> None:
     assert there_and_back(9, 4).tolist() == [0, 1, 2, 3]
 
 
+def test_velocity_does_not_jump_at_the_turns() -> None:
+    place = there_and_back(50, 400, turn=10)
+    np.testing.assert_allclose(place[:35], np.arange(35))
+    assert np.abs(np.diff(place, 2)).max() < 2 / 20
+    assert place.min() >= 0
+    assert place.max() <= 49
+    for length in (2, 3, 7):
+        assert len(there_and_back(length, 30, turn=10)) == 30
+
+
 def test_following_starts_where_the_head_is_and_scales_with_it() -> None:
     track = Pose(np.float32([[0.5, 0, 0], [0.6, 0, 0]]), np.float32([[10, 20, 3], [14, 18, 3.1]]))
     own = np.float32([0, 0, 0.1]), np.float32([100, 100, 3 + np.log(2)])

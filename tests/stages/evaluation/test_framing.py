@@ -1,0 +1,44 @@
+"""What of a photograph is filmed, and how a square gets back into it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stages.evaluation.framing import pasted, view
+from stages.evaluation.portrait import square_matrix, square_round
+from tests.stages.evaluation import talking
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[np.ndarray, np.ndarray]:
+    """The face in a wide photograph, and its landmarks."""
+    picture, landmarks = talking.face()
+    wide = np.full((700, 1000, 3), 120, np.uint8)
+    wide[200:456, 500:756] = picture
+    return wide, landmarks[:468] + np.float32([500, 200, 0])
+
+
+def test_the_face_is_cut_out_or_all_is_shown(large: tuple[np.ndarray, np.ndarray]) -> None:
+    square = view(large[0], "wide.png", "face", 512, 0.8)
+    assert square.size[0] == square.size[1] <= 512
+    assert square.whole is None
+    middle = square.landmarks[:, :2].mean(0) / square.size
+    np.testing.assert_allclose(middle, 0.5, atol=0.12)
+    whole = view(large[0], "wide.png", "picture", 512, 0.8)
+    assert whole.size == (512, 358)
+    np.testing.assert_allclose(whole.landmarks[:, :2].mean(0) / 0.512, large[1][:, :2].mean(0), atol=6)
+    assert square.face_px == pytest.approx(np.ptp(large[1][:, 0]), rel=0.1)
+
+
+def test_a_square_goes_back_where_it_was(large: tuple[np.ndarray, np.ndarray]) -> None:
+    picture, landmarks = large
+    square = square_round(picture, landmarks, 0.25, 256)
+    matrix = square_matrix(landmarks, 0.25, 256)
+    frames = list(pasted([square, np.zeros_like(square)], picture, matrix))
+    assert np.abs(frames[0].astype(int) - picture).mean() < 1
+    changed = np.abs(frames[1].astype(int) - picture).max(2) > 0
+    assert 0.02 < changed.mean() < 0.3
+    inside = (matrix @ np.c_[np.argwhere(changed)[:, ::-1], np.ones(changed.sum())].T).T
+    assert inside.min() > -1
+    assert inside.max() < 257
