@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
+import sys
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -22,20 +26,27 @@ def doctor() -> None:
 
 def reproduce(
     stages: Annotated[list[str] | None, typer.Argument(help="Only these stages and what they need.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Stages that run at once.")] = 2,
     prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = PREFECT_PORT,
 ) -> None:
     """The whole reproduction (dvc.yaml) as a Prefect flow; the server that shows it runs at least as long."""
     from flows.servers import prefect_server
 
     os.chdir(repository())
-    with prefect_server(prefect_port) as address:
-        print(f"Watch it at {address}", flush=True)
-        from flows.reproduce import reproduce as flow  # Prefect reads its settings when it is imported
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: what was started here is stopped
+    server = ExitStack()
+    atexit.register(server.close)  # runs after what Prefect registers later, which sends the last log lines
+    address = server.enter_context(prefect_server(prefect_port))
+    print(f"Watch it at {address}", flush=True)
+    from flows.reproduce import reproduce as flow  # Prefect reads its settings when it is imported
+    from flows.stage_process import StageFailed
 
-        try:
-            flow(stages)
-        except ValueError as error:
-            fail(str(error))
+    try:
+        flow(stages, parallel=parallel)
+    except ValueError as error:
+        fail(str(error))
+    except StageFailed:
+        sys.exit(1)  # its words stand in the log above
 
 
 def ui(

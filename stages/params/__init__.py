@@ -65,6 +65,7 @@ class Params(Section):
 
     profile: str
     seed: Natural
+    training_seed: Natural
     executor: Annotated[str, Field(pattern=r"^(processes|(tcp|tls|ucx)://\S+:\d+)$")]
     ingest: Ingest
     crop: Crop

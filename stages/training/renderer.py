@@ -215,7 +215,7 @@ def main() -> None:
             name: load(data.spread(split[split["split"] == name], count), media, motion, p)
             for name, count in counts.items()
         }
-        torch.manual_seed(s.params.seed)
+        torch.manual_seed(s.seed)
         network = PIRenderer(
             driving_dim=pictures["train"].driving.shape[2],
             descriptor=p.descriptor,
