@@ -26,7 +26,7 @@ PICTURE_BYTES = 400_000  # a picture lies in Prefect's database; its pages could
 
 def mlflow_address() -> str:
     """Where a browser finds MLflow: the server that the runs go to, or the one that `dreamtalk ui` starts."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or os.environ.get("DREAMTALK_MLFLOW", "")
     return uri if uri.startswith("http") else f"http://{HOST}:{MLFLOW_PORT}"
 
 

@@ -140,7 +140,9 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         mean over seeds); against (what it is compared with: the complete method of its table, or the same variant in
         the first setting), difference, difference_low, difference_high (paired by seed).
     """
-    table = results.pivot_table(index=["setting", "stage", "variant", "metric"], columns="seed", values="value", sort=False)
+    table = results.pivot_table(
+        index=["setting", "stage", "variant", "metric"], columns="seed", values="value", sort=False
+    )
     first = results["setting"].iloc[0]
     rows = []
     for (setting, stage, variant, metric), values in table.iterrows():
@@ -179,12 +181,15 @@ def markdown(summary: pd.DataFrame) -> str:
     """A table per stage: rows are settings and variants, columns are metrics, "*" marks a difference from zero."""
     text = []
     for stage, part in summary.groupby("stage", sort=False):
-        cells = {
-            (row.setting, row.variant, row.metric): _cell(row) for row in part.itertuples()
-        }
+        cells = {(row.setting, row.variant, row.metric): _cell(row) for row in part.itertuples()}
         metrics = list(dict.fromkeys(part["metric"]))
         rows = list(dict.fromkeys(zip(part["setting"], part["variant"], strict=True)))
-        text += [f"### {stage}", "", "| setting | variant | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 2) + "|"]
+        text += [
+            f"### {stage}",
+            "",
+            "| setting | variant | " + " | ".join(metrics) + " |",
+            "|---" * (len(metrics) + 2) + "|",
+        ]
         text += [f"| {s} | {v} | " + " | ".join(cells.get((s, v, m), "") for m in metrics) + " |" for s, v in rows]
         text.append("")
     seeds = int(summary["seeds"].max())
@@ -211,10 +216,10 @@ def write(name: str, results: pd.DataFrame, summary: pd.DataFrame) -> Path:
 
 def _full(variant: str) -> str | None:
     """The complete method that a variant takes something away from."""
-    for layout in LAYOUTS:
-        if variant in layout.rows and variant != layout.full and variant not in layout.reference:
-            return layout.full
-    return None
+    if any(variant == layout.full for layout in LAYOUTS):
+        return None
+    found = (layout.full for layout in LAYOUTS if variant in layout.rows and variant not in layout.reference)
+    return next(found, None)
 
 
 def _cell(row) -> str:

@@ -5,6 +5,7 @@ A wrong file raises :class:`ParamsError`, whose text names each offending key, w
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from stages.params.training import (
 )
 
 PARAMS_FILE = Path("params.yaml")
+EXECUTOR = "DREAMTALK_EXECUTOR"
 
 __all__ = [
     "Audio",
@@ -33,6 +35,7 @@ __all__ = [
     "Denoiser",
     "DownloadSettings",
     "Evaluate",
+    "EXECUTOR",
     "FaceModelParams",
     "Fit",
     "Generate",
@@ -96,7 +99,7 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml; DREAMTALK_EXECUTOR, where set, takes the place of `executor`, which changes no result.
 
     Raises:
         ParamsError: the file is missing, is not YAML, or has unknown keys or impossible values; each is named.
@@ -107,6 +110,8 @@ def load(path: Path = PARAMS_FILE) -> Params:
         raise ParamsError(f"{path} is missing: run from the root of the repository") from error
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if (executor := os.environ.get(EXECUTOR)) and isinstance(raw, dict):
+        raw["executor"] = executor
     return parse(raw, name=str(path))
 
 
