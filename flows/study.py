@@ -194,8 +194,8 @@ def markdown(summary: pd.DataFrame) -> str:
         text.append("")
     seeds = int(summary["seeds"].max())
     text.append(
-        f"Mean and half of the 95 % interval over {seeds} seeds. * = the interval of the difference, paired by seed, from "
-        "the complete method (or from the first setting) leaves out zero."
+        f"Mean and half of the 95 % interval over {seeds} seeds. * = the interval of the difference, paired by seed, "
+        "from the complete method (or from the first setting) leaves out zero."
     )
     return "\n".join(text)
 

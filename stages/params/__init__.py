@@ -99,7 +99,7 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
-    """Read and check params.yaml; DREAMTALK_EXECUTOR, where set, takes the place of `executor`, which changes no result.
+    """Read and check params.yaml; the environment's DREAMTALK_EXECUTOR takes the place of `executor`.
 
     Raises:
         ParamsError: the file is missing, is not YAML, or has unknown keys or impossible values; each is named.
