@@ -1,4 +1,4 @@
-"""The command line: ``dreamtalk fit | generate | evaluate | status | clip | doctor | reproduce | sync | ui``, and more.
+"""The command line: ``dreamtalk generate | fit | evaluate | reproduce | ablate | sync | ui | doctor``, and more.
 
 Exit codes: 0 done; 2 wrong use or bad input, told in one line on stderr; 1 anything else.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import coefficients, corpus, evaluation, machine, talking_head, tracking
+from flows.commands import coefficients, corpus, evaluation, machine, study, talking_head, tracking
 from flows.commands.shell import OneLineErrors
 
 COMMANDS = (
@@ -21,6 +21,7 @@ COMMANDS = (
     machine.doctor,
     machine.reproduce,
     machine.ui,
+    study.ablate,
     tracking.sync,
 )
 

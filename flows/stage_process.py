@@ -23,7 +23,7 @@ RESTORED = "is cached - skipping run"
 # What may well succeed when tried again: another process was in the way, or the stage was killed from outside.
 TRANSIENT = re.compile(r"is busy, it is being blocked by|Unable to acquire lock|exited with (-9|-15|137|143)\b")
 
-GRACE_S = 10.0
+GRACE_S = 20.0  # for each signal: a stage with a pool of workers takes some seconds to unwind on SIGINT
 TAIL = 20
 _live: dict[int, subprocess.Popen] = {}
 _lock = threading.Lock()

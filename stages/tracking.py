@@ -168,6 +168,7 @@ def connect(params: Params) -> None:
             if mlflow.get_experiment_by_name(experiment) is None:  # a parallel stage may have made it
                 raise
     mlflow.set_experiment(experiment)
+    mlflow.set_experiment_tag("mlflow.experimentKind", "custom_model_development")  # else its pages are those for chats
 
 
 def run_name(stage: str, variant: str | None) -> str:

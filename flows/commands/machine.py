@@ -6,7 +6,8 @@ import atexit
 import os
 import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import typer
@@ -30,23 +31,33 @@ def reproduce(
     prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = PREFECT_PORT,
 ) -> None:
     """The whole reproduction (dvc.yaml) as a Prefect flow; the server that shows it runs at least as long."""
+    with watched(prefect_port):
+        from flows.reproduce import reproduce as flow
+
+        flow(stages, parallel=parallel)
+
+
+@contextmanager
+def watched(prefect_port: int) -> Iterator[None]:
+    """Run a flow here, under a Prefect server that runs at least as long; flows are imported within.
+
+    What the user can mend ends with code 2, a failed stage with 1: its words stand in the log.
+    """
     from flows.servers import prefect_server
 
     os.chdir(repository())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: what was started here is stopped
     server = ExitStack()
     atexit.register(server.close)  # runs after what Prefect registers later, which sends the last log lines
-    address = server.enter_context(prefect_server(prefect_port))
-    print(f"Watch it at {address}", flush=True)
-    from flows.reproduce import reproduce as flow  # Prefect reads its settings when it is imported
-    from flows.stage_process import StageFailed
+    print(f"Watch it at {server.enter_context(prefect_server(prefect_port))}", flush=True)
+    from flows.stage_process import StageFailed  # Prefect reads its settings when it is imported
 
     try:
-        flow(stages, parallel=parallel)
+        yield
     except ValueError as error:
-        fail(str(error))
+        fail(" ".join(str(error).split()))
     except StageFailed:
-        sys.exit(1)  # its words stand in the log above
+        sys.exit(1)
 
 
 def ui(

@@ -1,0 +1,34 @@
+"""``dreamtalk ablate``: a study over seeds, or over a grid of parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.machine import watched
+from flows.servers import PREFECT_PORT
+
+SEEDS, STAGES = [0, 1, 2], ["evaluate"]
+
+
+def ablate(
+    name: Annotated[str, typer.Argument(help="Small letters, digits, dashes; its tables go to reports/studies/NAME.")],
+    seeds: Annotated[list[int], typer.Option("--seed", min=0, help="Of the trained networks; once for each.")] = SEEDS,
+    grid: Annotated[
+        list[str] | None, typer.Option("--set", "-S", help="As denoiser.sync_weight=0,0.02,0.08; several multiply.")
+    ] = None,
+    stages: Annotated[list[str], typer.Option("--stage", help="Whose numbers are compared.")] = STAGES,
+    metrics: Annotated[list[str] | None, typer.Option("--metric", help="Shown in the summary.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Stages that run at once.")] = 2,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = PREFECT_PORT,
+) -> None:
+    """The ablations (or a grid of parameters) over several seeds, one run after another, as a Prefect flow.
+
+    Killed, it goes on where it was with the same command; params.yaml and all outputs are put back at the end.
+    """
+    with watched(prefect_port):
+        from flows.ablate import ablate as flow
+
+        flow(name, seeds, grid or [], stages, metrics, parallel)
+    print(f"reports/studies/{name}/summary.md")
