@@ -191,10 +191,7 @@ def mlflow_pages(mlflow: str) -> dict[str, tuple[str, str]]:
     of = json.dumps([experiment.experiment_id])
     place = f"{mlflow}/#/experiments/{experiment.experiment_id}/runs"
     pages = {
-        "mlflow_compare": (
-            f'{mlflow}/#/compare-runs?runs={ids}&experiments=["{experiment.experiment_id}"]',
-            "Parallel",
-        ),
+        "mlflow_compare": (f"{mlflow}/#/compare-runs?runs={ids}&experiments={of}", "Parallel"),
         "mlflow_charts": (f"{place}?compareRunsMode=CHART", "evaluate"),
         "mlflow_runs": (place, "evaluate"),
     }

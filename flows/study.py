@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -108,8 +109,8 @@ def set_parameters(point: Point) -> None:
     PARAMS_FILE.write_bytes((BACKUP / PARAMS_FILE.name).read_bytes())
     try:
         apply_overrides(PARAMS_FILE, [*point.overrides, f"training_seed={point.seed}"])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ParamsError(f"{point.label}: {' '.join(str(error).split())}") from error
+    except (DvcException, OmegaConfBaseException) as error:
+        raise ParamsError(f"{point.label}: {' '.join(str(error.__cause__ or error).split())}") from error
     parameters.load()
 
 
