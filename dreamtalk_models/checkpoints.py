@@ -63,6 +63,11 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return _read(Path(path))[0]["metadata"]
 
 
+def read_class(path: str | Path) -> str:
+    """The name of the saved network's class. Raises as :func:`load` does."""
+    return _read(Path(path))[0]["class"]
+
+
 def load_official(kind: str, path: str | Path, heads: int | None = None) -> nn.Module:
     """A published network from its authors' file, in eval mode, on the CPU; sizes are read from the tensors.
 

@@ -1,4 +1,4 @@
-"""The command line: ``dreamtalk fit | generate | page | evaluate | status | clip | doctor | reproduce | ui``, and more.
+"""The command line: ``dreamtalk generate | page | fit | evaluate | reproduce | ablate | sync | ui | doctor``, and more.
 
 Exit codes: 0 done; 2 wrong use or bad input, told in one line on stderr; 1 anything else.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import coefficients, corpus, evaluation, machine, study, talking_head
+from flows.commands import coefficients, corpus, evaluation, machine, study, talking_head, tracking, user_study
 from flows.commands.shell import OneLineErrors
 
 COMMANDS = (
@@ -19,13 +19,15 @@ COMMANDS = (
     evaluation.evaluate,
     evaluation.export_test_list,
     evaluation.systems,
-    study.study_page,
-    study.study_results,
+    user_study.study_page,
+    user_study.study_results,
     corpus.status,
     corpus.clip,
     machine.doctor,
     machine.reproduce,
     machine.ui,
+    study.ablate,
+    tracking.sync,
 )
 
 app = typer.Typer(cls=OneLineErrors, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

@@ -6,111 +6,153 @@ There is no second list of stages here; what is up to date is DVC's to say, so P
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-import networkx
 import yaml
-from dvc.repo import Repo
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
-from flows.stage_process import StageResult, run_stage, stop_all
+from flows import artifacts
+from flows.graph import Stage, survey, with_needs
+from flows.progress import Progress
+from flows.stage_process import StageFailed, allow_starts, run_stage, stop_all
+from stages.params import PARAMS_FILE
 
-MAX_PARALLEL = 2
-REPORT = Path("reports/index.html")
+PARALLEL = 2
+THREADS = 16  # of tasks; how many stages really run at once is the flow's parameter
+RETRY_DELAYS_S = [2, 10, 30]
 
-
-def stage_graph(root: str = ".") -> dict[str, list[str]]:
-    """Stages of dvc.yaml in an order in which they can run, each with the stages that it needs."""
-    graph = Repo(root).index.graph  # an edge leads from a stage to what it needs
-    names = {node: node.addressing for node in graph}
-    order = networkx.lexicographical_topological_sort(graph.reverse(), key=lambda node: names[node])
-    return {names[node]: sorted(names[needed] for needed in graph.successors(node)) for node in order}
-
-
-@task(task_run_name="{stage}", cache_policy=NO_CACHE, retries=0)
-def dvc_stage(stage: str) -> State:
-    """Run one stage; Completed, or Cached where DVC found nothing to do."""
-    logger = get_run_logger()
-    started = time.monotonic()
-    result = run_stage(stage, logger.info)
-    row = {"stage": stage, "outcome": result.outcome, "seconds": round(time.monotonic() - started, 1)}
-    return Completed(name=_state_name(result), message=f"dvc: {result.outcome}", data=row)
+Parallel = Annotated[int, Field(ge=1, le=THREADS, description="stages that run at once")]
+TimeLimit = Annotated[float | None, Field(gt=0, description="hours after which a stage is stopped; none: never")]
 
 
-def _state_name(result: StageResult) -> str:
-    return "Completed" if result.outcome == "ran" else "Cached"
+def _worth_a_retry(task, task_run, state: State) -> bool:
+    """Locks and kills are; a broken contract or a program's own error would only break again."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, StageFailed) and error.transient
 
 
-def _name() -> str:
-    """The profile and the commit, as in "demo-1a2b3c4"."""
-    profile = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")).get("profile", "reproduce")
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return f"{profile}-{head.stdout.strip()}".rstrip("-")
-
-
-@flow(name="reproduce", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=MAX_PARALLEL))
-def reproduce(stages: list[str] | None = None) -> list[dict]:
-    """Run the graph with the numbers of params.yaml, independent stages side by side.
+@task(
+    name="dvc stage",
+    task_run_name="{stage.name}",
+    cache_policy=NO_CACHE,
+    retries=len(RETRY_DELAYS_S),
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_condition_fn=_worth_a_retry,
+)
+def dvc_stage(
+    stage: Stage,
+    unchanged: bool,
+    needs: list[dict],
+    slots: threading.Semaphore,
+    env: Mapping[str, str],
+    time_limit_s: float | None = None,
+) -> State:
+    """Run one stage; Completed, or Cached where DVC found nothing to do.
 
     Args:
-        stages: only these and what they need; None runs all.
+        unchanged: DVC's verdict when the flow began; it holds if nothing that the stage needs has run since.
+        needs: rows of the stages that it needs, as this task returns them.
+    """
+    started, outcome = time.monotonic(), "unchanged"
+    if not unchanged or any(row["outcome"] != "unchanged" for row in needs):
+        logger = get_run_logger()
+        progress = Progress(stage.name)
+
+        def tell(line: str) -> None:
+            logger.info(line)
+            progress.see(line)
+
+        with slots:
+            started = time.monotonic()
+            outcome = run_stage(stage.name, tell, dict(env), time_limit_s).outcome
+        artifacts.stage_summary(stage, outcome, time.monotonic() - started)
+    row = {"stage": stage.name, "outcome": outcome, "seconds": round(time.monotonic() - started, 1)}
+    return Completed(name="Completed" if outcome == "ran" else "Cached", message=f"dvc: {outcome}", data=row)
+
+
+def run_graph(
+    graph: Mapping[str, Stage],
+    unchanged: set[str],
+    parallel: int = PARALLEL,
+    time_limit_h: float | None = None,
+    env: Mapping[str, str] | None = None,
+) -> list[dict]:
+    """Run stages inside a flow, independent ones side by side; what does not need a failed stage runs all the same.
 
     Returns:
         One row per stage: stage, outcome (ran, unchanged, restored) and seconds.
+
+    Raises:
+        StageFailed: the first stage that failed.
     """
-    graph = stage_graph()
-    chosen = _with_needs(graph, stages)
+    allow_starts()
+    slots = threading.Semaphore(parallel)
+    environment = {"DREAMTALK_FLOW_RUN": str(flow_run.id or ""), **(env or {})}
+    limit = None if time_limit_h is None else time_limit_h * 3600
     futures: dict[str, PrefectFuture] = {}
     try:
-        for stage, needs in graph.items():
-            if stage in chosen:
-                futures[stage] = dvc_stage.submit(stage, wait_for=[futures[name] for name in needs])
+        for name, stage in graph.items():
+            needs = [futures[need] for need in stage.needs if need in futures]
+            run = dvc_stage.with_options(tags={stage.group})
+            futures[name] = run.submit(stage, name in unchanged, needs, slots, environment, limit)
         wait(list(futures.values()))
     except BaseException:  # Ctrl-C or a cancelled run must leave no stage running
         stop_all()
         raise
-    rows = [future.result() for future in futures.values()]  # raises what the first failed stage raised
-    _publish(rows)
+    states = {name: future.state for name, future in futures.items()}
+    rows = [_row(name, state) for name, state in states.items()]
+    artifacts.stages_table(rows)
+    for state in states.values():
+        if state.is_failed():
+            state.result()
     return rows
 
 
-def _with_needs(graph: dict[str, list[str]], stages: list[str] | None) -> set[str]:
-    if stages is None:
-        return set(graph)
-    chosen: set[str] = set()
-    todo = [name for wanted in stages for name in graph if name == wanted or name.startswith(f"{wanted}@")]
-    if unknown := [s for s in stages if not any(n == s or n.startswith(f"{s}@") for n in graph)]:
-        raise ValueError(f"no such stage: {', '.join(unknown)}; there are {', '.join(graph)}")
-    while todo:
-        name = todo.pop()
-        if name not in chosen:
-            chosen.add(name)
-            todo += graph[name]
-    return chosen
+def _row(name: str, state: State) -> dict:
+    if state.is_completed():
+        return state.result()
+    outcome = "failed" if state.is_failed() else "not run"
+    return {"stage": name, "outcome": outcome, "seconds": None}
 
 
-def _publish(rows: list[dict]) -> None:
-    """What a reader of the run's page wants: the table of stages, the metrics, where the report lies."""
-    create_table_artifact(key="stages", table=rows, description="What ran, what DVC had already")
-    if flow_run.id is None:
-        return
-    if REPORT.exists():
-        create_link_artifact(key="report", link=REPORT.resolve().as_uri(), link_text="The report (on this machine)")
-    metrics = Repo(".").metrics.show()
-    create_markdown_artifact(key="metrics", markdown=_markdown(metrics), description="dvc metrics show")
+def _name() -> str:
+    """The profile and the commit, as in "demo-1a2b3c4"."""
+    return f"{profile()}-{commit()}".rstrip("-")
 
 
-def _markdown(metrics: dict) -> str:
-    lines = ["| file | metric | value |", "|---|---|---|"]
-    for file, content in metrics.get("", {}).get("data", {}).items():
-        for name, value in content.get("data", {}).items():
-            if isinstance(value, (int, float)):
-                lines.append(f"| {file} | {name} | {value:.4g} |")
-    return "\n".join(lines)
+def profile() -> str:
+    return yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8")).get("profile", "reproduce")
+
+
+def commit() -> str:
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return head.stdout.strip()
+
+
+@flow(name="reproduce", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS))
+def reproduce(
+    stages: list[str] | None = None, parallel: Parallel = PARALLEL, time_limit_h: TimeLimit = None
+) -> list[dict]:
+    """Run the graph with the numbers of params.yaml, independent stages side by side.
+
+    Args:
+        stages: only these and what they need; none: all.
+
+    Returns:
+        One row per stage: stage, outcome (ran, unchanged, restored) and seconds.
+    """
+    graph, unchanged = survey()
+    rows = run_graph(with_needs(graph, stages), unchanged, parallel, time_limit_h)
+    artifacts.results(Path())
+    return rows

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 from rich.console import Console
 
 from flows.servers import mlflow_server, prefect_server
 
+GRACE_S = 60.0  # for flows to end their stages
+
 
 def run(prefect_port: int, mlflow_port: int) -> None:
-    """Start both servers and serve the flows' deployments until Ctrl-C; then stop what was started here."""
-    console = Console()
+    """Start both servers and serve the flows' deployments until Ctrl-C or SIGTERM; then stop what was started here."""
+    console = Console(soft_wrap=True)
     console.print("Starting the servers ...")
-    with prefect_server(prefect_port) as prefect, mlflow_server(mlflow_port) as mlflow:
-        serving = subprocess.Popen([sys.executable, "-m", "flows.deployments"], start_new_session=True)
-        console.print(f"Prefect  {prefect}    start, watch and schedule the flows")
-        console.print(f"MLflow   {mlflow}    compare the runs")
-        console.print("Ctrl-C stops everything.")
-        try:
-            serving.wait()
-        except KeyboardInterrupt:
-            console.print("Stopping ...")
-        finally:
-            serving.send_signal(signal.SIGTERM)
-            serving.wait(30)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with prefect_server(prefect_port) as prefect, mlflow_server(mlflow_port) as mlflow:
+            os.environ["DREAMTALK_MLFLOW"] = mlflow
+            serving = subprocess.Popen([sys.executable, "-m", "flows.deployments"], start_new_session=True)
+            console.print(f"Prefect  {prefect}    start, watch and schedule the flows")
+            console.print(f"MLflow   {mlflow}    compare the runs")
+            console.print("Ctrl-C stops everything.")
+            try:
+                serving.wait()
+            finally:
+                console.print("Stopping ...")
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                _end(serving)
+    except KeyboardInterrupt:
+        return
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(serving: subprocess.Popen) -> None:
+    """Stop the deployments and the flows that they have started."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(serving.pid, sign)
+        with suppress(subprocess.TimeoutExpired):
+            serving.wait(GRACE_S)
+            break
+    with suppress(ProcessLookupError):
+        os.killpg(serving.pid, signal.SIGKILL)

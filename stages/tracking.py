@@ -12,6 +12,7 @@ import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import mlflow
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 from mlflow.entities import Metric
 
 from stages.files import atomic_path, write_json
@@ -29,14 +31,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HOME = Path("mlflow")
+# Set in the environment of stages by the flow that runs them; they become tags and change no output.
+FLOW_RUN, STUDY, POINT = "DREAMTALK_FLOW_RUN", "DREAMTALK_STUDY", "DREAMTALK_POINT"
 HISTORY = pa.schema([("step", pa.int64()), ("metric", pa.string()), ("value", pa.float64())])
 
 
 class StageRun:
     """What a stage says about its run; see :func:`stage_run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, out: Path | None = None) -> None:
         self.metrics: dict[str, float] = {}
+        self._out = out
         self._history: list[tuple[int, str, float]] = []
         self._sent = 0
 
@@ -57,7 +62,14 @@ class StageRun:
         self.metrics |= {name: float(value) for name, value in values.items()}
 
     def figure(self, name: str, figure: Figure) -> None:
-        mlflow.log_figure(figure, f"figures/{name}.png")
+        """Keep a figure with the run, and among the stage's outputs if there is a folder of them."""
+        if self._out is None:
+            mlflow.log_figure(figure, f"figures/{name}.png")
+            return
+        path = self._out / "figures" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Software": None})  # without the program's version: equal figures, equal bytes
+        mlflow.log_artifact(str(path), "figures")
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         mlflow.log_table(frame.astype(object).where(frame.notna(), None), f"tables/{name}.json")
@@ -117,15 +129,15 @@ def stage_run(
         stage: the stage's name in dvc.yaml.
         params: all parameters; those in `sections` are logged, flattened to dotted names.
         variant: the row of the stage's matrix. Variants are flat siblings, told apart by tags.
-        out: folder that gets history.parquet and run.json; None writes neither.
+        out: folder that gets history.parquet, run.json and the figures; None writes none of them.
         metrics: file that gets the summary.
     """
     connect(params)
-    name = f"{stage}/{variant}" if variant else stage
-    with mlflow.start_run(run_name=name, tags=_tags(stage, variant, params), description=_describe(stage, variant)):
-        chosen = _flatten({s: getattr(params, "validate_" if s == "validate" else s) for s in sections})
+    options = {"tags": _tags(stage, variant, params), "description": describe(stage, variant)}
+    with mlflow.start_run(run_name=run_name(stage, variant), log_system_metrics=True, **options):
+        chosen = flatten({s: getattr(params, "validate_" if s == "validate" else s) for s in sections})
         mlflow.log_params({"profile": params.profile, "seed": params.seed, **chosen})
-        run = StageRun()
+        run = StageRun(out)
         yield run
         run.flush()
         if run.metrics:
@@ -139,11 +151,15 @@ def stage_run(
             )
 
 
+def experiment_name(params: Params) -> str:
+    return f"dreamtalk-{params.profile}"
+
+
 def connect(params: Params) -> None:
     """Point MLflow at MLFLOW_TRACKING_URI, or at the SQLite store below mlflow/; choose the profile's experiment."""
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri or f"sqlite:///{(HOME / 'mlflow.db').resolve()}")
-    experiment = f"dreamtalk-{params.profile}"
+    experiment = experiment_name(params)
     if mlflow.get_experiment_by_name(experiment) is None:
         location = None if uri else (HOME / "artifacts").resolve().as_uri()
         try:
@@ -152,24 +168,50 @@ def connect(params: Params) -> None:
             if mlflow.get_experiment_by_name(experiment) is None:  # a parallel stage may have made it
                 raise
     mlflow.set_experiment(experiment)
+    mlflow.set_experiment_tag("mlflow.experimentKind", "custom_model_development")  # else its pages are those for chats
 
 
-def _tags(stage: str, variant: str | None, params: Params) -> dict[str, str]:
+def run_name(stage: str, variant: str | None) -> str:
+    """The name under which a run sorts: "train_denoiser/full", and "train_denoiser/full/..." within a study."""
+    return "/".join(part for part in (stage, variant, os.environ.get(POINT)) if part)
+
+
+def context_tags(params: Params) -> dict[str, str]:
+    """Where and as part of what this process works: profile, corpus, commit, flow run, study and its point."""
     commit = _git("rev-parse", "--short", "HEAD")
-    tags = {
-        "stage": stage,
-        "variant": variant or "",
+    return {
         "profile": params.profile,
         "corpus": params.ingest.source,
         "reproduction": shard_key(params.model_dump(mode="json"), commit)[:8],
         "git_commit": commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no") else ""),
-        "dvc_stage": os.environ.get("DVC_STAGE", ""),
+        "seed": str(params.training_seed),
+        "flow_run": os.environ.get(FLOW_RUN, ""),
+        "study": os.environ.get(STUDY, ""),
+        "point": os.environ.get(POINT, ""),
     }
-    return {name: value for name, value in tags.items() if value}
 
 
-def _describe(stage: str, variant: str | None) -> str:
-    return f"Stage `{stage}`" + (f", variant `{variant}`" if variant else "") + " of the reproduction (see dvc.yaml)."
+def describe(stage: str, variant: str | None) -> str:
+    """What a run is, in the words of dvc.yaml."""
+    text = f"Stage `{stage}`" + (f", variant `{variant}`" if variant else "")
+    if study := os.environ.get(STUDY):
+        text += f", in the study `{study}` at `{os.environ.get(POINT)}`"
+    return f"{text}: {_purpose(stage)}." if _purpose(stage) else f"{text} of the reproduction (see dvc.yaml)."
+
+
+def _tags(stage: str, variant: str | None, params: Params) -> dict[str, str]:
+    tags = {"stage": stage, "variant": variant or "", "dvc_stage": os.environ.get("DVC_STAGE", "")}
+    return {name: value for name, value in {**tags, **context_tags(params)}.items() if value}
+
+
+@cache
+def _purpose(stage: str) -> str:
+    """The stage's `desc` in dvc.yaml; "" without one."""
+    try:
+        entry = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    except (OSError, KeyError):
+        return ""
+    return entry.get("do", entry).get("desc", "")
 
 
 def _git(*arguments: str) -> str:
@@ -177,7 +219,8 @@ def _git(*arguments: str) -> str:
     return result.stdout.strip() if result.returncode == 0 else ""
 
 
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested parameters by dotted names."""
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
     if not isinstance(value, dict):
@@ -185,7 +228,7 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return {
         key: leaf
         for name, item in value.items()
-        for key, leaf in _flatten(item, f"{prefix}.{name}" if prefix else name).items()
+        for key, leaf in flatten(item, f"{prefix}.{name}" if prefix else name).items()
     }
 
 

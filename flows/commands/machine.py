@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import typer
@@ -22,20 +27,37 @@ def doctor() -> None:
 
 def reproduce(
     stages: Annotated[list[str] | None, typer.Argument(help="Only these stages and what they need.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Stages that run at once.")] = 2,
     prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = PREFECT_PORT,
 ) -> None:
     """The whole reproduction (dvc.yaml) as a Prefect flow; the server that shows it runs at least as long."""
+    with watched(prefect_port):
+        from flows.reproduce import reproduce as flow
+
+        flow(stages, parallel=parallel)
+
+
+@contextmanager
+def watched(prefect_port: int) -> Iterator[None]:
+    """Run a flow here, under a Prefect server that runs at least as long; flows are imported within.
+
+    What the user can mend ends with code 2, a failed stage with 1: its words stand in the log.
+    """
     from flows.servers import prefect_server
 
     os.chdir(repository())
-    with prefect_server(prefect_port) as address:
-        print(f"Watch it at {address}", flush=True)
-        from flows.reproduce import reproduce as flow  # Prefect reads its settings when it is imported
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: what was started here is stopped
+    server = ExitStack()
+    atexit.register(server.close)  # runs after what Prefect registers later, which sends the last log lines
+    print(f"Watch it at {server.enter_context(prefect_server(prefect_port))}", flush=True)
+    from flows.stage_process import StageFailed  # Prefect reads its settings when it is imported
 
-        try:
-            flow(stages)
-        except ValueError as error:
-            fail(str(error))
+    try:
+        yield
+    except ValueError as error:
+        fail(" ".join(str(error).split()))
+    except StageFailed:
+        sys.exit(1)
 
 
 def ui(

@@ -1,67 +1,34 @@
-"""``dreamtalk study-page | study-results``: a user study, and what came of it."""
+"""``dreamtalk ablate``: a study over seeds, or over a grid of parameters."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commands.evaluation import named_folders
-from flows.commands.shell import fail, user_errors
+from flows.commands.machine import watched
+from flows.servers import PREFECT_PORT
+
+SEEDS, STAGES = [0, 1, 2], ["evaluate"]
 
 
-def study_page(
-    method: Annotated[list[str], typer.Option(help="NAME=DIR: videos of one method, <clip_id>.mp4, with sound.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and its videos.")],
-    references: Annotated[Path | None, typer.Option(help="Silent videos of the styles asked for.")] = None,
-    clips: Annotated[int, typer.Option(min=1, help="Clips at most.")] = 30,
-    participants: Annotated[int, typer.Option(min=1, help="Orders laid out.")] = 24,
-    each_clip_once: Annotated[bool, typer.Option(help="A participant sees each clip by one method only.")] = False,
-    seed: Annotated[int, typer.Option(help="Of names and orders.")] = 0,
+def ablate(
+    name: Annotated[str, typer.Argument(help="Small letters, digits, dashes; its tables go to reports/studies/NAME.")],
+    seeds: Annotated[list[int], typer.Option("--seed", min=0, help="Of the trained networks; once for each.")] = SEEDS,
+    grid: Annotated[
+        list[str] | None, typer.Option("--set", "-S", help="As denoiser.sync_weight=0,0.02,0.08; several multiply.")
+    ] = None,
+    stages: Annotated[list[str], typer.Option("--stage", help="Whose numbers are compared.")] = STAGES,
+    metrics: Annotated[list[str] | None, typer.Option("--metric", help="Shown in the summary.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Stages that run at once.")] = 2,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = PREFECT_PORT,
 ) -> None:
-    """A page that shows blinded videos in random order and collects ratings; OUT.key.json says which is which."""
-    methods = named_folders(method)
-    with user_errors():
-        from stages.evaluation.study import kit
+    """The ablations (or a grid of parameters) over several seeds, one run after another, as a Prefect flow.
 
-        try:
-            key = kit.make(
-                methods,
-                out,
-                references=references,
-                clips=clips,
-                participants=participants,
-                each_clip_once=each_clip_once,
-                seed=seed,
-            )
-        except ValueError as error:
-            fail(str(error))
-        print(f"{out / 'index.html'}: {len(key['videos'])} videos. Keep {kit.key_of(out)} to yourself.")
+    Killed, it goes on where it was with the same command; params.yaml and all outputs are put back at the end.
+    """
+    with watched(prefect_port):
+        from flows.ablate import ablate as flow
 
-
-def study_results(
-    key: Annotated[Path, typer.Argument(help="OUT.key.json of the study.")],
-    ratings: Annotated[list[Path], typer.Argument(help="The files that participants saved.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for means.csv, anova.csv, tukey.csv, ratings.csv.")],
-    no_style: Annotated[list[str] | None, typer.Option(help="A method to which no style can be given.")] = None,
-) -> None:
-    """Means and intervals, one-way ANOVA and Tukey's test of a user study."""
-    with user_errors():
-        from stages.evaluation.study.analysis import analyse
-
-        for path in (key, *ratings):
-            if not path.is_file():
-                fail(f"{path}: no such file")
-        try:
-            found = analyse(key, ratings, no_style or ())
-        except (ValueError, KeyError) as error:
-            fail(f"{key}: {error}")
-        out.mkdir(parents=True, exist_ok=True)
-        for name in ("means", "anova", "tukey", "ratings"):
-            getattr(found, name).to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
-        for table in (found.means, found.anova, found.tukey):
-            print(table.to_string(index=False, float_format=lambda x: f"{x:.3g}"), end="\n\n")
-        for reason in found.refused:
-            print(f"left out: {reason}")
-        print(f"{out}: means.csv, anova.csv, tukey.csv, ratings.csv")
+        flow(name, seeds, grid or [], stages, metrics, parallel)
+    print(f"reports/studies/{name}/summary.md")

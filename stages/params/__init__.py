@@ -5,6 +5,7 @@ A wrong file raises :class:`ParamsError`, whose text names each offending key, w
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from stages.params.training import (
 )
 
 PARAMS_FILE = Path("params.yaml")
+EXECUTOR = "DREAMTALK_EXECUTOR"
 
 __all__ = [
     "Audio",
@@ -34,6 +36,7 @@ __all__ = [
     "Denoiser",
     "DownloadSettings",
     "Evaluate",
+    "EXECUTOR",
     "FaceModelParams",
     "Fit",
     "Generate",
@@ -69,6 +72,7 @@ class Params(Section):
 
     profile: str
     seed: Natural
+    training_seed: Natural
     executor: Annotated[str, Field(pattern=r"^(processes|(tcp|tls|ucx)://\S+:\d+)$")]
     ingest: Ingest
     crop: Crop
@@ -100,7 +104,7 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS_FILE) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml; the environment's DREAMTALK_EXECUTOR takes the place of `executor`.
 
     Raises:
         ParamsError: the file is missing, is not YAML, or has unknown keys or impossible values; each is named.
@@ -111,6 +115,8 @@ def load(path: Path = PARAMS_FILE) -> Params:
         raise ParamsError(f"{path} is missing: run from the root of the repository") from error
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if (executor := os.environ.get(EXECUTOR)) and isinstance(raw, dict):
+        raw["executor"] = executor
     return parse(raw, name=str(path))
 
 

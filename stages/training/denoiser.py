@@ -234,7 +234,7 @@ def main() -> None:
         corpora = {name: data.load(split[split["split"] == name], MOTION, AUDIO) for name in ("train", "val", "test")}
         face = face_model()
         guide = load_guide(arguments.lip_expert, experts, face)
-        torch.manual_seed(s.params.seed)
+        torch.manual_seed(s.seed)
         denoiser = network(face, corpora["train"], p)
         work = task(corpora["train"], corpora["val"], guide, p)
         denoiser = s.train(denoiser, work, steps=p.steps, learning_rate=p.learning_rate, ema=p.ema)

@@ -327,7 +327,7 @@ def main() -> None:
         split = read_split(s.run)
         corpora = {name: data.load(split[split["split"] == name], MOTION, AUDIO) for name in ("train", "val", "test")}
         face = face_model()
-        torch.manual_seed(s.params.seed)
+        torch.manual_seed(s.seed)
         expert = network(variant, face, corpora["train"], p)
         work = task(corpora["train"], corpora["val"], face, p)
         expert = s.train(expert, work, steps=p.steps, learning_rate=p.learning_rate)

@@ -274,7 +274,7 @@ def main() -> None:
             name: load(data.spread(split[split["split"] == name], count), media, motion, p)
             for name, count in counts.items()
         }
-        torch.manual_seed(s.params.seed)
+        torch.manual_seed(s.seed)
         network = beginning(p, pictures["train"].driving.shape[2])
         # published weights take the coefficients as they are
         scale = driving_scale(pictures["train"]) if p.init is None else (torch.zeros(1, 1), torch.ones(1, 1))

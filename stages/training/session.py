@@ -33,11 +33,13 @@ class Session:
     """One training stage at work.
 
     Attributes:
+        seed: of the weights and of everything that is drawn.
         out: the stage's empty output folder.
         work: folder of the training's state; see :func:`stages.training.loop.workspace`.
     """
 
     params: Params
+    seed: int
     run: tracking.StageRun
     out: Path
     work: Path
@@ -65,7 +67,7 @@ class Session:
             self.params.training,
             steps=steps,
             learning_rate=learning_rate,
-            seed=self.params.seed,
+            seed=self.seed,
             work=self.work / part,
             log=lambda step, values: self.run.log(steps_before + step, values),
             label=f"{self.label} {part}".strip(),
@@ -95,15 +97,16 @@ def session(stage: str, section: str, variant: str | None = None, inputs: tuple[
     sections = ["training", section]
     try:
         params = load()
+        seed = params.training_seed if variant else params.seed  # what has no variants judges, or draws, them all
         distributed.join()
         out = Path("models") / place
         metrics = Path("metrics") / place.with_suffix(".json")
-        identity = [variant, params.seed, *(getattr(params, name).model_dump(mode="json") for name in sections)]
+        identity = [variant, seed, *(getattr(params, name).model_dump(mode="json") for name in sections)]
         with (
             _run(stage, params, sections, variant=variant, out=out, metrics=metrics) as run,
             loop.workspace(stage, identity, list(inputs)) as work,
         ):
-            yield Session(params, run, out, work, f"{stage}/{variant}" if variant else stage)
+            yield Session(params, seed, run, out, work, f"{stage}/{variant}" if variant else stage)
     except (ParamsError, FileNotFoundError, DataError, FloatingPointError, *loop.ERRORS) as error:
         print(f"{stage}: {error}", file=sys.stderr)
         sys.exit(2)

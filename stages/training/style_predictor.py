@@ -185,7 +185,7 @@ def main() -> None:
             name: styled(denoiser, data.load(split[split["split"] == name], MOTION, AUDIO), identities)
             for name in ("train", "val", "test")
         }
-        torch.manual_seed(s.params.seed)
+        torch.manual_seed(s.seed)
         predictor = network(variant, parts["train"], p)
         work = task(parts["train"], parts["val"], variant, p)
         predictor = s.train(predictor, work, steps=p.steps, learning_rate=p.learning_rate, ema=p.ema)

@@ -186,7 +186,7 @@ def main() -> None:
             name: load(data.spread(split[split["split"] == name], count), media, landmarks, p.size)
             for name, count in counts.items()
         }
-        torch.manual_seed(s.params.seed)
+        torch.manual_seed(s.seed)
         network = SyncNet(width=p.width, size=p.size)
         work = task(mouths["train"], mouths["val"], p)
         network = s.train(network, work, steps=p.steps, learning_rate=p.learning_rate)

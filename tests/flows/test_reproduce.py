@@ -8,7 +8,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.reproduce import reproduce, stage_graph
+from flows.graph import stage_graph
+from flows.reproduce import reproduce
 from flows.stage_process import StageFailed
 
 
@@ -22,9 +23,9 @@ def test_graph_lists_needs_before_what_needs_them(root: Path) -> None:
     graph = stage_graph(str(root))
     seen: set[str] = set()
     for stage, needs in graph.items():
-        assert set(needs) <= seen
+        assert set(needs.needs) <= seen
         seen.add(stage)
-    assert graph["crop"] == ["ingest"]
+    assert graph["crop"].needs == ("ingest",)
     assert {"train_denoiser@full", "train_denoiser@no_lip_expert", "train_denoiser@uncond_lip_expert"} <= seen
 
 

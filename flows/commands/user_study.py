@@ -1,0 +1,67 @@
+"""``dreamtalk study-page | study-results``: a user study, and what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.evaluation import named_folders
+from flows.commands.shell import fail, user_errors
+
+
+def study_page(
+    method: Annotated[list[str], typer.Option(help="NAME=DIR: videos of one method, <clip_id>.mp4, with sound.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and its videos.")],
+    references: Annotated[Path | None, typer.Option(help="Silent videos of the styles asked for.")] = None,
+    clips: Annotated[int, typer.Option(min=1, help="Clips at most.")] = 30,
+    participants: Annotated[int, typer.Option(min=1, help="Orders laid out.")] = 24,
+    each_clip_once: Annotated[bool, typer.Option(help="A participant sees each clip by one method only.")] = False,
+    seed: Annotated[int, typer.Option(help="Of names and orders.")] = 0,
+) -> None:
+    """A page that shows blinded videos in random order and collects ratings; OUT.key.json says which is which."""
+    methods = named_folders(method)
+    with user_errors():
+        from stages.evaluation.study import kit
+
+        try:
+            key = kit.make(
+                methods,
+                out,
+                references=references,
+                clips=clips,
+                participants=participants,
+                each_clip_once=each_clip_once,
+                seed=seed,
+            )
+        except ValueError as error:
+            fail(str(error))
+        print(f"{out / 'index.html'}: {len(key['videos'])} videos. Keep {kit.key_of(out)} to yourself.")
+
+
+def study_results(
+    key: Annotated[Path, typer.Argument(help="OUT.key.json of the study.")],
+    ratings: Annotated[list[Path], typer.Argument(help="The files that participants saved.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for means.csv, anova.csv, tukey.csv, ratings.csv.")],
+    no_style: Annotated[list[str] | None, typer.Option(help="A method to which no style can be given.")] = None,
+) -> None:
+    """Means and intervals, one-way ANOVA and Tukey's test of a user study."""
+    with user_errors():
+        from stages.evaluation.study.analysis import analyse
+
+        for path in (key, *ratings):
+            if not path.is_file():
+                fail(f"{path}: no such file")
+        try:
+            found = analyse(key, ratings, no_style or ())
+        except (ValueError, KeyError) as error:
+            fail(f"{key}: {error}")
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("means", "anova", "tukey", "ratings"):
+            getattr(found, name).to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
+        for table in (found.means, found.anova, found.tukey):
+            print(table.to_string(index=False, float_format=lambda x: f"{x:.3g}"), end="\n\n")
+        for reason in found.refused:
+            print(f"left out: {reason}")
+        print(f"{out}: means.csv, anova.csv, tukey.csv, ratings.csv")

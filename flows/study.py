@@ -1,0 +1,229 @@
+"""A study: a grid of parameters times seeds, its points one after another, and what the seeds agree on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from dvc.exceptions import DvcException
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from scipy import stats
+
+from stages import params as parameters
+from stages.evaluation.report.layouts import LAYOUTS, METRICS
+from stages.files import atomic_path
+from stages.params import PARAMS_FILE, ParamsError
+
+STUDIES = Path("reports/studies")
+BACKUP = Path(".work/study")  # what stood here before a study, until the study has put it back
+RESTORED = (PARAMS_FILE, Path("dvc.lock"))
+CONFIDENCE = 0.95
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+GROUPS = {"profile", "corpus"}  # each sets many parameters
+
+
+@dataclass(frozen=True)
+class Point:
+    """One set of parameters and one seed.
+
+    Attributes:
+        overrides: "denoiser.sync_weight=0.02", ...; empty for params.yaml as it stands.
+    """
+
+    overrides: tuple[str, ...]
+    seed: int
+
+    @property
+    def setting(self) -> str:
+        return ",".join(self.overrides) or "params.yaml"
+
+    @property
+    def label(self) -> str:
+        return ",".join([*self.overrides, f"seed={self.seed}"])
+
+
+def points(grid: list[str], seeds: list[int]) -> list[Point]:
+    """All combinations of the grid, each with every seed.
+
+    Args:
+        grid: as after ``dvc exp run -S``: "denoiser.sync_weight=0,0.02,0.08" has three values.
+
+    Raises:
+        ParamsError: an override that is no parameter, or that params.yaml cannot hold; no seed, or one twice.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ParamsError("a study needs seeds, each once, as in [0, 1, 2]")
+    if groups := GROUPS & {entry.partition("=")[0] for entry in grid}:
+        raise ParamsError(f"{', '.join(sorted(groups))} sets many parameters: compose params.yaml first (README)")
+    try:
+        settings = get_hydra_sweeps({str(PARAMS_FILE): grid}) if grid else [{str(PARAMS_FILE): []}]
+    except HydraException as error:
+        raise ParamsError(f"the grid {grid} is not understood: {error}") from error
+    return [Point(tuple(setting[str(PARAMS_FILE)]), seed) for setting in settings for seed in seeds]
+
+
+@contextmanager
+def borrowed_workspace() -> Iterator[None]:
+    """Put params.yaml, dvc.lock and the outputs back as they were; also what a killed study has left changed."""
+    _put_back()
+    BACKUP.mkdir(parents=True)
+    for path in RESTORED:
+        if path.is_file():
+            (BACKUP / path.name).write_bytes(path.read_bytes())
+    (BACKUP / "complete").touch()
+    try:
+        yield
+    finally:
+        _put_back()
+
+
+def _put_back() -> None:
+    if not BACKUP.exists():
+        return
+    if (BACKUP / "complete").exists():
+        for path in RESTORED:
+            if (BACKUP / path.name).is_file():
+                path.write_bytes((BACKUP / path.name).read_bytes())
+        if (BACKUP / "dvc.lock").is_file():
+            _dvc("checkout", "--force", "--allow-missing", "--quiet")
+    for path in BACKUP.iterdir():
+        path.unlink()
+    BACKUP.rmdir()
+
+
+def set_parameters(point: Point) -> None:
+    """Write the point's parameters into params.yaml, over those that stood there before the study.
+
+    Raises:
+        ParamsError: there is no such parameter, or its value is impossible.
+    """
+    PARAMS_FILE.write_bytes((BACKUP / PARAMS_FILE.name).read_bytes())
+    try:
+        apply_overrides(PARAMS_FILE, [*point.overrides, f"training_seed={point.seed}"])
+    except (DvcException, OmegaConfBaseException) as error:
+        raise ParamsError(f"{point.label}: {' '.join(str(error.__cause__ or error).split())}") from error
+    parameters.load()
+
+
+def save_experiment(name: str) -> None:
+    """Keep the workspace as DVC experiment `name` (``dvc exp show``, ``dvc exp apply``); replaces one of that name.
+
+    Raises:
+        RuntimeError: DVC refuses, as in a repository without a commit.
+    """
+    _dvc("exp", "save", "--force", "--name", name)
+
+
+def _dvc(*arguments: str) -> None:
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"dvc {' '.join(arguments)}: {done.stderr.strip()[-1000:]}")
+
+
+def summarise(results: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds, and the difference from what a row is an ablation of.
+
+    Args:
+        results: setting, seed, stage, variant ("" for none), metric, value.
+
+    Returns:
+        A row per setting, stage, variant and metric: seeds, mean, low, high (95 % interval by Student's t, for the
+        mean over seeds); against (what it is compared with: the complete method of its table, or the same variant in
+        the first setting), difference, difference_low, difference_high (paired by seed).
+    """
+    table = results.pivot_table(
+        index=["setting", "stage", "variant", "metric"], columns="seed", values="value", sort=False
+    )
+    first = results["setting"].iloc[0]
+    rows = []
+    for (setting, stage, variant, metric), values in table.iterrows():
+        reference = (setting, stage, full) if (full := _full(variant)) else (first, stage, variant)
+        row = {"setting": setting, "stage": stage, "variant": variant, "metric": metric}
+        row |= {"seeds": int(values.notna().sum()), **dict(zip(("mean", "low", "high"), interval(values), strict=True))}
+        if (*reference, metric) in table.index and reference != (setting, stage, variant):
+            against = interval(values - table.loc[(*reference, metric)])
+            row["against"] = full or first
+            row |= dict(zip(("difference", "difference_low", "difference_high"), against, strict=True))
+        rows.append(row)
+    columns = [*rows[0], "against", "difference", "difference_low", "difference_high"]
+    return pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
+
+
+def interval(values: pd.Series) -> tuple[float, float, float]:
+    """Mean and the ends of its 95 % interval; not a number from less than two values."""
+    values = values.dropna().to_numpy(float)
+    if not len(values):
+        return np.nan, np.nan, np.nan
+    mean = values.mean()
+    if len(values) < 2:
+        return mean, np.nan, np.nan
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def worth_a_column(names: pd.Series, wanted: list[str] | None) -> pd.Series:
+    """Which metrics the summary shows: those asked for, else those that compare methods, else all."""
+    comparing = [metric.column for metric in METRICS.values() if metric.better]
+    chosen = names.isin(wanted or comparing)
+    return chosen if chosen.any() else pd.Series(True, index=names.index)
+
+
+def markdown(summary: pd.DataFrame) -> str:
+    """A table per stage: rows are settings and variants, columns are metrics, "*" marks a difference from zero."""
+    text = []
+    for stage, part in summary.groupby("stage", sort=False):
+        cells = {(row.setting, row.variant, row.metric): _cell(row) for row in part.itertuples()}
+        metrics = list(dict.fromkeys(part["metric"]))
+        rows = list(dict.fromkeys(zip(part["setting"], part["variant"], strict=True)))
+        text += [
+            f"### {stage}",
+            "",
+            "| setting | variant | " + " | ".join(metrics) + " |",
+            "|---" * (len(metrics) + 2) + "|",
+        ]
+        text += [f"| {s} | {v} | " + " | ".join(cells.get((s, v, m), "") for m in metrics) + " |" for s, v in rows]
+        text.append("")
+    seeds = int(summary["seeds"].max())
+    text.append(
+        f"Mean and half of the 95 % interval over {seeds} seeds. * = the interval of the difference, paired by seed, "
+        "from the complete method (or from the first setting) leaves out zero."
+    )
+    return "\n".join(text)
+
+
+def write(name: str, results: pd.DataFrame, summary: pd.DataFrame) -> Path:
+    """Put a study's tables into reports/studies/<name>; returns that folder."""
+    folder = STUDIES / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in (
+        ("results.csv", results.to_csv(index=False)),
+        ("summary.csv", summary.to_csv(index=False)),
+        ("summary.md", markdown(summary) + "\n"),
+    ):
+        with atomic_path(folder / file) as tmp:
+            tmp.write_text(text, encoding="utf-8")
+    return folder
+
+
+def _full(variant: str) -> str | None:
+    """The complete method that a variant takes something away from."""
+    if any(variant == layout.full for layout in LAYOUTS):
+        return None
+    found = (layout.full for layout in LAYOUTS if variant in layout.rows and variant not in layout.reference)
+    return next(found, None)
+
+
+def _cell(row) -> str:
+    half = "" if np.isnan(row.low) else f" ± {row.high - row.mean:.2g}"
+    clear = not np.isnan(row.difference_low) and (row.difference_low > 0 or row.difference_high < 0)
+    return f"{row.mean:.4g}{half}{' *' if clear else ''}"

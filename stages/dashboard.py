@@ -1,0 +1,197 @@
+"""What MLflow shows, rebuilt from what DVC keeps: a run for each stage of dvc.lock that no run tells of yet.
+
+A stage that DVC restores runs no code, and a fresh clone has no store at all. Here dvc.lock says what there is, its
+digest (tag `dvc_lock`) says whether a run of it exists, and parameters, numbers, curves, tables, pictures, videos and
+networks come out of dvc.lock and the outputs. The run that a stage has logged itself is recognised by its numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import yaml
+from mlflow.entities import Run
+
+from stages import registry, tables, tracking
+from stages.params import Params, load
+from stages.shards import shard_key
+
+LOCK = Path("dvc.lock")
+SPLIT = Path("data/split.parquet")
+TABLES = ("per_clip.parquet", "sources.parquet", "defects.parquet", "clips.parquet", "quarantine.parquet")
+VIDEOS = 3  # of each variant: MLflow plays them; all of them are in generated/
+SAME = ("study", "point")
+NAME = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in a name
+
+
+@dataclass(frozen=True)
+class Record:
+    """One stage as dvc.lock has it.
+
+    Attributes:
+        address: "train_denoiser@full"; params: flattened to dotted names; outs: paths.
+        digest: of the command and of all hashes: what it is that has been made.
+    """
+
+    address: str
+    params: dict[str, Any]
+    outs: tuple[Path, ...]
+    digest: str
+
+    @property
+    def stage(self) -> str:
+        return self.address.partition("@")[0]
+
+    @property
+    def variant(self) -> str | None:
+        return self.address.partition("@")[2] or None
+
+    def metrics(self) -> dict[str, float]:
+        """The numbers in its metrics files."""
+        found: dict[str, float] = {}
+        for path in self.outs:
+            if path.parts[0] == "metrics" and path.is_file():
+                found |= json.loads(path.read_text(encoding="utf-8"))
+        return {NAME.sub("_", name): float(value) for name, value in found.items() if isinstance(value, (int, float))}
+
+    def weights(self) -> Path | None:
+        """The trained network among its outputs."""
+        return next((out / registry.WEIGHTS for out in self.outs if (out / registry.WEIGHTS).is_file()), None)
+
+    def complete(self) -> bool:
+        return all(path.exists() for path in self.outs)
+
+
+def sync(wanted: Iterable[str] | None = None) -> dict[str, str]:
+    """Give every stage of dvc.lock that has its outputs a run in MLflow; call it as often as you like.
+
+    Args:
+        wanted: addresses or names of stages; None means all.
+
+    Returns:
+        For each stage, the id of its run.
+
+    Raises:
+        FileNotFoundError: there is no dvc.lock: nothing has run yet.
+    """
+    params = load()
+    tracking.connect(params)
+    context = tracking.context_tags(params)
+    known = list(_runs(params, context))
+    found: dict[str, str] = {}
+    chosen = None if wanted is None else set(wanted)
+    for record in records():
+        if not record.complete() or (chosen is not None and not chosen & {record.address, record.stage}):
+            continue
+        run = _known(record, known)
+        if run is None or "dvc_lock" not in run.data.tags:
+            with _open(record, run, context) as active:
+                if run is None:
+                    _tell(record, tracking.StageRun())
+                _register(record, params, context)
+                mlflow.set_tag("dvc_lock", record.digest)  # last: what is cut off before is done again
+                found[record.address] = active.info.run_id
+        else:
+            found[record.address] = run.info.run_id
+    return found
+
+
+def records(lock: Path = LOCK) -> list[Record]:
+    """The stages of dvc.lock. Raises FileNotFoundError if there is none."""
+    if not lock.is_file():
+        raise FileNotFoundError(f"{lock} is missing: nothing has run here yet (make repro)")
+    entries = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {})
+    return [
+        Record(
+            address,
+            tracking.flatten(entry.get("params", {}).get("params.yaml", {})),
+            tuple(Path(out["path"]) for out in entry.get("outs", [])),
+            shard_key(entry)[:12],
+        )
+        for address, entry in entries.items()
+    ]
+
+
+def _runs(params: Params, context: dict[str, str]) -> Iterator[Run]:
+    """The experiment's runs of this study and point (or of none), newest first."""
+    experiment = mlflow.get_experiment_by_name(tracking.experiment_name(params))
+    client, token = mlflow.MlflowClient(), None
+    while True:
+        page = client.search_runs([experiment.experiment_id], max_results=1000, page_token=token)
+        for run in page:
+            if run.info.status == "FINISHED" and all(run.data.tags.get(t, "") == context[t] for t in SAME):
+                yield run
+        if not (token := page.token):
+            return
+
+
+def _known(record: Record, runs: list[Run]) -> Run | None:
+    """The run of this very record, else the newest that the stage has logged itself, with the same numbers."""
+    of_stage = [run for run in runs if run.data.tags.get("dvc_stage") == record.address]
+    for run in of_stage:
+        if run.data.tags.get("dvc_lock") == record.digest:
+            return run
+    return next((run for run in of_stage if "dvc_lock" not in run.data.tags and _agrees(record, run)), None)
+
+
+def _agrees(record: Record, run: Run) -> bool:
+    logged, params = run.data.metrics, run.data.params
+    numbers = all(logged[name] == value for name, value in record.metrics().items() if name in logged)
+    return numbers and all(_same(params[name], value) for name, value in record.params.items() if name in params)
+
+
+def _same(logged: str, value: Any) -> bool:
+    try:
+        return float(logged) == float(value)
+    except (TypeError, ValueError):
+        return logged == str(value)
+
+
+def _open(record: Record, run: Run | None, context: dict[str, str]) -> mlflow.ActiveRun:
+    if run is not None:
+        return mlflow.start_run(run_id=run.info.run_id, log_system_metrics=False)
+    tags = {"stage": record.stage, "variant": record.variant or "", "dvc_stage": record.address, "origin": "dvc.lock"}
+    return mlflow.start_run(
+        run_name=tracking.run_name(record.stage, record.variant),
+        tags={name: value for name, value in {**context, **tags}.items() if value},
+        description=tracking.describe(record.stage, record.variant),
+        log_system_metrics=False,
+    )
+
+
+def _tell(record: Record, run: tracking.StageRun) -> None:
+    """Log what the outputs say: parameters, numbers, curves, tables, pictures, pages, videos, the data set."""
+    mlflow.log_params(record.params)
+    if numbers := record.metrics():
+        mlflow.log_metrics(numbers)
+    for out in record.outs:
+        files = sorted(out.rglob("*")) if out.is_dir() else [out]
+        for path in [f for f in files if f.suffix == ".mp4"][:VIDEOS]:
+            run.artifact(path, "videos")
+        for path in files:
+            if path.suffix in {".png", ".html"}:
+                run.artifact(path, "figures" if path.suffix == ".png" else None)
+            elif path.name == "history.parquet":
+                for point in pd.read_parquet(path).itertuples():
+                    run.log(point.step, {point.metric: point.value})
+            elif path.name in TABLES and len(frame := pd.read_parquet(path)):
+                run.table(path.stem, frame)
+    run.flush()
+    if SPLIT.is_file() and record.stage not in {"ingest", "crop", "split"}:
+        run.dataset("split", tables.read(SPLIT), SPLIT)
+
+
+def _register(record: Record, params: Params, context: dict[str, str]) -> None:
+    weights = record.weights()
+    if weights is None:
+        return
+    tags = {name: context[name] for name in ("git_commit", "study", "point", "seed", "corpus") if context[name]}
+    tags |= {"variant": record.variant or "", "dvc_lock": record.digest}
+    registry.register(f"{tracking.experiment_name(params)}-{weights.parts[1]}", weights, record.metrics(), tags)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from flows import study
+from stages.params import ParamsError
+
+
+@pytest.fixture
+def workspace(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_bytes((root / "params.yaml").read_bytes())
+    return tmp_path
+
+
+def test_a_grid_multiplies_and_each_point_has_every_seed() -> None:
+    found = study.points(["denoiser.sync_weight=0,0.02", "denoiser.layers=1,2"], [3, 4])
+    assert len(found) == 8
+    assert found[0] == study.Point(("denoiser.sync_weight=0", "denoiser.layers=1"), 3)
+    assert found[1].label == "denoiser.sync_weight=0,denoiser.layers=1,seed=4"
+
+
+@pytest.mark.parametrize("grid, seeds", [([], []), ([], [1, 1]), (["profile=paper,demo"], [0]), (["a=b=]"], [0])])
+def test_a_study_that_makes_no_sense_is_refused(grid: list[str], seeds: list[int]) -> None:
+    with pytest.raises(ParamsError):
+        study.points(grid, seeds)
+
+
+def test_parameters_are_set_point_by_point_and_put_back(workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_bytes()
+    with study.borrowed_workspace():
+        study.set_parameters(study.Point(("denoiser.sync_weight=0.5",), 1))
+        study.set_parameters(study.Point(("denoiser.layers=2",), 7))
+        now = yaml.safe_load((workspace / "params.yaml").read_text())
+        assert (now["training_seed"], now["denoiser"]["layers"]) == (7, 2)
+        assert now["denoiser"]["sync_weight"] == yaml.safe_load(before)["denoiser"]["sync_weight"]
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_what_a_killed_study_left_is_put_back_by_the_next(workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_bytes()
+    killed = study.borrowed_workspace()
+    killed.__enter__()
+    study.set_parameters(study.Point((), 5))
+    with study.borrowed_workspace():
+        assert (workspace / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("override", ["denoiser.sync_wait=1", "denoiser.layers=many"])
+def test_an_impossible_parameter_is_named(workspace: Path, override: str) -> None:
+    with study.borrowed_workspace(), pytest.raises(ParamsError, match=override.partition("=")[0].partition(".")[2]):
+        study.set_parameters(study.Point((override,), 0))
+
+
+def test_summary_pairs_seeds_with_the_complete_method() -> None:
+    values = {("full", 0): 1.0, ("full", 1): 2.0, ("full", 2): 3.0}
+    values |= {("no_lip_expert", seed): values["full", seed] + 1 + 0.01 * seed for seed in range(3)}
+    results = pd.DataFrame(
+        [("params.yaml", seed, "evaluate", variant, "m_lmd", value) for (variant, seed), value in values.items()],
+        columns=["setting", "seed", "stage", "variant", "metric", "value"],
+    )
+    full, ablated = study.summarise(results).to_dict("records")
+    assert (full["seeds"], full["mean"]) == (3, 2.0)
+    assert full["high"] - full["mean"] == pytest.approx(4.303 / math.sqrt(3), abs=1e-3)  # Student's t, two degrees
+    assert ablated["against"] == "full" and ablated["difference"] == pytest.approx(1.01)
+    assert 0.9 < ablated["difference_low"] < 1.01 < ablated["difference_high"] < 1.1
+    assert "*" in study.markdown(study.summarise(results))
+
+
+def test_one_seed_has_no_interval() -> None:
+    mean, low, high = study.interval(pd.Series([2.0]))
+    assert mean == 2.0 and math.isnan(low) and math.isnan(high)
