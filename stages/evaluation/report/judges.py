@@ -48,13 +48,14 @@ def _truth(truth: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _order(per_clip: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
-    alike = [name for name in per_clip if not (name in VARIANTS and VARIANTS[name].renderer)]
+    # a mouth in the wrong style, or badly drawn, may well be worse than a still one: that is no fault of the judge
+    alike = [n for n in per_clip if n not in VARIANTS or not (VARIANTS[n].renderer or VARIANTS[n].predictor)]
     means = {name: per_clip[name]["m_lmd"].mean() for name in alike if "m_lmd" in per_clip[name]}
     if STILL in means and len(means) > 1:
         worst = max((name for name in means if name != STILL), key=means.__getitem__)
         verdict = "holds" if means[STILL] > means[worst] else "does not hold"
         numbers = (f"{means[STILL]:.2f}", f"{means[worst]:.2f}")
-        text = f"Of one renderer's videos a still face has the worst mouth; next is “{worst.replace('_', ' ')}”"
+        text = f"Of videos in the true style a still face has the worst mouth; next is “{worst.replace('_', ' ')}”"
         yield Finding(GROUP, text, verdict, "M-LMD\u00a0↓", numbers)
     for name in SYNC:
         pair = [per_clip.get(variant, pd.DataFrame()) for variant in ("ground_truth", STILL)]

@@ -32,7 +32,9 @@ def cell(value: Cell | None, metric: Metric) -> Markup:
         return Markup('<span class="none">–</span>')
     found = value.estimate
     digits = metric.digits if found else min(metric.digits, PRINTED_DIGITS)
-    shown = Markup("<b>{}</b>" if value.best else "<span>{}</span>").format(f"{value.mean:.{digits}f}")
+    shown = Markup("<b>{}</b>" if value.best else "<span>{}</span>").format(
+        f"{round(value.mean, digits) + 0.0:.{digits}f}"
+    )
     if found is None:
         around = Markup("<small>±\u2009{}</small>").format(f"{value.spread:.{PRINTED_DIGITS}f}") if value.spread else ""
         return shown + around
