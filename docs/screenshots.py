@@ -170,7 +170,7 @@ def prefect_pages(prefect: str) -> dict[str, tuple[str, str]]:
     pages = {"prefect_runs": (f"{prefect}/runs", "Runs")}
     for run in runs:
         if run["name"] and run["state_name"] in {"Running", "Completed", "Failed"}:
-            name = f"prefect_{run['state_name'].lower()}"
+            name = "prefect_" + {"Completed": "cached"}.get(run["state_name"], run["state_name"].lower())
             pages.setdefault(name, (f"{prefect}/runs/flow-run/{run['id']}", run["name"]))
             pages.setdefault(f"{name}_artifacts", (f"{prefect}/runs/flow-run/{run['id']}?tab=Artifacts", run["name"]))
     failed = _ask(prefect, "task_runs", sort="EXPECTED_START_TIME_DESC", limit=200)

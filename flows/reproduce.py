@@ -29,10 +29,10 @@ from flows.stage_process import StageFailed, allow_starts, run_stage, stop_all
 from stages.params import PARAMS_FILE
 
 PARALLEL = 2
-THREADS = 16  # of tasks; how many stages really run at once is the flow's parameter
+THREADS = 64  # of tasks, most of which wait for others; how many stages run at once is the flow's parameter
 RETRY_DELAYS_S = [2, 10, 30]
 
-Parallel = Annotated[int, Field(ge=1, le=THREADS, description="stages that run at once")]
+Parallel = Annotated[int, Field(ge=1, le=16, description="stages that run at once")]
 TimeLimit = Annotated[float | None, Field(gt=0, description="hours after which a stage is stopped; none: never")]
 
 
@@ -104,7 +104,7 @@ def run_graph(
     try:
         for name, stage in graph.items():
             needs = [futures[need] for need in stage.needs if need in futures]
-            run = dvc_stage.with_options(tags={stage.group})
+            run = dvc_stage.with_options(name=name, tags={stage.group})  # the name that it waits under, too
             futures[name] = run.submit(stage, name in unchanged, needs, slots, environment, limit)
         wait(list(futures.values()))
     except BaseException:  # Ctrl-C or a cancelled run must leave no stage running

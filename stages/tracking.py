@@ -7,6 +7,7 @@ machine, so equal work gives equal bytes.
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import warnings
@@ -30,6 +31,7 @@ from stages.shards import shard_key
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # when it starts and stops is no news
 HOME = Path("mlflow")
 # Set in the environment of stages by the flow that runs them; they become tags and change no output.
 FLOW_RUN, STUDY, POINT = "DREAMTALK_FLOW_RUN", "DREAMTALK_STUDY", "DREAMTALK_POINT"
