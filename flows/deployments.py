@@ -11,6 +11,7 @@ from prefect.deployments.runner import RunnerDeployment
 FLOWS = {
     "reproduce:reproduce": "The reproduction: every stage of dvc.yaml, or those that are asked for.",
     "ablate:ablate": "A study: the ablations, or a grid of parameters, over several seeds.",
+    "generate:talking_heads": "Talking heads: portraits and voices from a list.",
     "prepare:prepare": "New video into the corpus, on this machine or on a Dask cluster.",
 }
 
