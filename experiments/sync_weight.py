@@ -60,14 +60,14 @@ def cell(folder: Path, settings: parameters.Params) -> None:
     """Train one denoiser and measure it: folder/scores.json and folder/history.json.
 
     Args:
-        settings: all parameters, with this cell's `denoiser.sync_weight` and `seed`.
+        settings: all parameters, with this cell's `denoiser.sync_weight` and `training_seed`.
     """
     p = settings.denoiser
     split = tables.read(SPLIT)
     train, val = (data.load(split[split["split"] == name], MOTION, AUDIO) for name in ("train", "val"))
     face = FaceModel.load(FACE_MODEL).to(loop.device())
     history: list[tuple[int, dict[str, float]]] = []
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.training_seed)
     network = denoiser.network(face, train, p)
     inputs = [SPLIT, MOTION, AUDIO, FACE_MODEL, EXPERTS]
     with loop.workspace(f"train_{NAME}", settings.model_dump(mode="json"), inputs) as work:
@@ -77,10 +77,10 @@ def cell(folder: Path, settings: parameters.Params) -> None:
             settings.training,
             steps=p.steps,
             learning_rate=p.learning_rate,
-            seed=settings.seed,
+            seed=settings.training_seed,
             work=work,
             log=lambda step, values: history.append((step, dict(values))),
-            label=f"weight {p.sync_weight:g}, seed {settings.seed}",
+            label=f"weight {p.sync_weight:g}, seed {settings.training_seed}",
             ema=p.ema,
         )
     write_json(mean_scores(network, val.table, settings), folder / "scores.json")
@@ -184,12 +184,12 @@ def _grid(settings: parameters.Params) -> Iterator[parameters.Params]:
     for seed in SEEDS:
         for weight in WEIGHTS_TRIED:
             network = settings.denoiser.model_copy(update={"sync_weight": weight})
-            yield settings.model_copy(update={"denoiser": network, "seed": seed})
+            yield settings.model_copy(update={"denoiser": network, "training_seed": seed})
 
 
 def _track(settings: parameters.Params, folder: Path) -> dict[str, float]:
     """Tell MLflow of a cell; returns its row."""
-    weight, seed = settings.denoiser.sync_weight, settings.seed
+    weight, seed = settings.denoiser.sync_weight, settings.training_seed
     scores = json.loads((folder / "scores.json").read_text())
     with tracking.stage_run(NAME, settings, ["training", "denoiser"], variant=f"{weight:g}/seed{seed}") as run:
         for step, values in json.loads((folder / "history.json").read_text()):

@@ -192,6 +192,8 @@ def _register(record: Record, params: Params, context: dict[str, str]) -> None:
     weights = record.weights()
     if weights is None:
         return
-    tags = {name: context[name] for name in ("git_commit", "study", "point", "seed", "corpus") if context[name]}
+    tags = {
+        name: context[name] for name in ("git_commit", "study", "point", "training_seed", "corpus") if context[name]
+    }
     tags |= {"variant": record.variant or "", "dvc_lock": record.digest}
     registry.register(f"{tracking.experiment_name(params)}-{weights.parts[1]}", weights, record.metrics(), tags)

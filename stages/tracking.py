@@ -138,7 +138,9 @@ def stage_run(
     options = {"tags": _tags(stage, variant, params), "description": describe(stage, variant)}
     with mlflow.start_run(run_name=run_name(stage, variant), log_system_metrics=True, **options):
         chosen = flatten({s: getattr(params, "validate_" if s == "validate" else s) for s in sections})
-        mlflow.log_params({"profile": params.profile, "seed": params.seed, **chosen})
+        mlflow.log_params(
+            {"profile": params.profile, "seed": params.seed, "training_seed": params.training_seed, **chosen}
+        )
         run = StageRun(out)
         yield run
         run.flush()
@@ -186,7 +188,7 @@ def context_tags(params: Params) -> dict[str, str]:
         "corpus": params.ingest.source,
         "reproduction": shard_key(params.model_dump(mode="json"), commit)[:8],
         "git_commit": commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no") else ""),
-        "seed": str(params.training_seed),
+        "training_seed": str(params.training_seed),
         "flow_run": os.environ.get(FLOW_RUN, ""),
         "study": os.environ.get(STUDY, ""),
         "point": os.environ.get(POINT, ""),

@@ -77,6 +77,12 @@ class StylePredictor(Training, Transformer):
     diffusion_steps: Count
     ema: Annotated[float, Field(ge=0, lt=1)]
 
+    @model_validator(mode="after")
+    def _audio_frames(self) -> StylePredictor:
+        if self.audio_frames_min > self.audio_frames:
+            raise ValueError("audio_frames_min must not be more than audio_frames")
+        return self
+
 
 class StyleClassifier(Section):
     shrinkage: Positive
@@ -95,14 +101,14 @@ class Renderer(Section):
     descriptor: Count
     max_channels: Count
     warp_channels: Count
-    edit_channels: Count
+    edit_channels: Annotated[int, Field(ge=8)]
     radius: Annotated[int, Field(ge=12)]
     clips: Count
     frames_per_clip: Annotated[int, Field(ge=2)]
     scales: Count
     warp_weight: NonNegative
     detail_weight: NonNegative
-    batch: Count
+    batch: Annotated[int, Field(ge=2, multiple_of=2)]
     warp_steps: Natural
     joint_steps: Natural
     learning_rate: Positive

@@ -35,7 +35,7 @@ Log = Callable[[int, Mapping[str, float]], None]
 
 PACKAGES = (Path(__file__).parent, Path(__file__).parents[2] / "dreamtalk_models")
 CURVE_POINTS = 100  # of the training curves
-SAVE_EVERY_S = 60.0  # at least this often between validations; it changes no result
+SAVE_EVERY_S = 60.0  # between validations, at the next point of the curves; it changes no result
 
 
 class StateError(RuntimeError):
@@ -105,15 +105,15 @@ def train(
         StateError: the state in `work` is damaged.
         distributed.BatchError: the batch does not divide over the processes.
     """
+    network.to(device())
     if not steps:
         return network.eval()
-    network.to(device())
     objective = distributed.parallel(_Objective(network, task))
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=settings.weight_decay)
     state = _State(work, network, average, optimizer)
     state.resume(log)
-    recent, clock = _Means(), _Clock()
+    recent, clock = _Means(), _Clock(state.step)
     saved = time.monotonic()
 
     def load(step: int) -> Batch:
@@ -272,8 +272,8 @@ class _State:
 class _Clock:
     """Where the time of the last steps went."""
 
-    def __init__(self) -> None:
-        self._step, self._start, self._waited = 0, time.perf_counter(), 0.0
+    def __init__(self, step: int) -> None:
+        self._step, self._start, self._waited = step, time.perf_counter(), 0.0
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

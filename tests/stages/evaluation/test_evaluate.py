@@ -129,7 +129,7 @@ def test_the_ground_truth_is_the_ceiling(scored: dict[str, pd.DataFrame]):
     np.testing.assert_allclose(table["ssim"], 1, atol=1e-6)
     assert (table[["f_lmd", "m_lmd", "md", "lve"]] == 0).all().all()
     assert table["sync_conf_corpus"].notna().all() and "scd" not in table
-    assert set(stage.absent(table)) == {"sync_conf", "csim", "scd"}
+    assert set(stage.absent(table)) == {"sync_conf", "csim", "lpips", "scd"}
 
 
 def test_generated_videos_are_compared_with_the_same_landmarks(scored: dict[str, pd.DataFrame]):
@@ -164,7 +164,7 @@ def test_frames_without_a_face_survive_the_file(tmp_path: Path):
     points = np.random.default_rng(0).uniform(0, 256, (3, 68, 2)).astype(np.float32)
     points[1] = np.nan
     write_shard(tmp_path / "landmarks.arrow", [{"clip_id": "a", **stage._packed(points)}])
-    np.testing.assert_array_equal(stage._unpacked(Columns(tmp_path)["a"]), points)
+    np.testing.assert_array_equal(stage.landmarks_of(Columns(tmp_path)["a"]), points)
 
 
 def test_the_command_names_what_is_missing(

@@ -21,10 +21,10 @@ P = LipExpert(
     max_shift=15,
     easy_negatives=0.25,
     batch=96,
-    steps=350,
-    learning_rate=5e-3,
+    steps=700,
+    learning_rate=2e-3,
 )
-LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=3, patience=0)
+LOOP = TrainingLoop(warmup=0.05, weight_decay=0.01, clip_norm=1.0, validations=8, patience=0)
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -16,7 +16,7 @@ P = Renderer(
     descriptor=16,
     max_channels=16,
     warp_channels=4,
-    edit_channels=4,
+    edit_channels=8,
     radius=12,
     clips=4,
     frames_per_clip=3,
@@ -50,7 +50,7 @@ def pictures(seed: int) -> renderer.Pictures:
 
 def network() -> PIRenderer:
     torch.manual_seed(0)
-    return PIRenderer(driving_dim=5, descriptor=16, warp_channels=4, edit_channels=4, max_channels=16)
+    return PIRenderer(driving_dim=5, descriptor=16, warp_channels=4, edit_channels=8, max_channels=16)
 
 
 def test_both_phases_learn_and_judge_gives_numbers(tmp_path) -> None:
@@ -134,7 +134,7 @@ def test_a_new_network_starts_from_the_warped_picture_and_a_published_one_from_i
     with pytest.raises(DataError, match="driven by 5 numbers"):
         renderer.beginning(settings, 73)
     file.write_bytes(b"no weights")
-    with pytest.raises(DataError, match="truncated"):
+    with pytest.raises(DataError, match="was not opened"):
         renderer.beginning(settings, 5)
 
 
