@@ -13,7 +13,7 @@ from flows.commands.shell import fail, user_errors
 
 def study_page(
     method: Annotated[list[str], typer.Option(help="NAME=DIR: videos of one method, <clip_id>.mp4, with sound.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and its videos.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the page and its videos.")],
     references: Annotated[Path | None, typer.Option(help="Silent videos of the styles asked for.")] = None,
     clips: Annotated[int, typer.Option(min=1, help="Clips at most.")] = 30,
     participants: Annotated[int, typer.Option(min=1, help="Orders laid out.")] = 24,

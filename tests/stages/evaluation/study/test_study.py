@@ -98,6 +98,36 @@ def test_what_cannot_be_shown_is_named(folders, tmp_path):
         kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
 
 
+def test_only_an_earlier_study_is_replaced(folders, tmp_path, monkeypatch):
+    methods, out = {name: folders[name] for name in ("ours", "theirs")}, tmp_path / "page"
+    (out / "videos").mkdir(parents=True)
+    (out / "videos/mine.mp4").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="page holds something else"):
+        kit.make(methods, out, clips=1, size=64)
+    assert (out / "videos/mine.mp4").read_bytes() == b"mine"
+    again = tmp_path / "again"
+    before = kit.make(methods, again, clips=1, size=64)
+    after = kit.make(methods, again, clips=1, size=64, seed=1)
+    assert {path.stem for path in (again / "videos").iterdir()} == set(after["videos"]) != set(before["videos"])
+    with pytest.raises(ValueError, match="again holds videos that are to be shown"):
+        kit.make({**methods, "shown": again / "videos"}, again, size=64)
+    (again / "ratings-1.json").write_text("{}")
+    with pytest.raises(ValueError, match="again holds something else"):
+        kit.make(methods, again, clips=1, size=64)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="the folder you are in"):
+        kit.make(methods, Path(), clips=1, size=64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "again.key.json", "page"]
+
+
+def test_a_study_that_fails_leaves_nothing(folders, tmp_path):
+    (tmp_path / "mute").mkdir()
+    write_mp4(tmp_path / "mute/a.mp4", np.zeros((6, 64, 64, 3), np.uint8), 25)
+    with pytest.raises(ValueError, match="has no sound"):
+        kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
+    assert [path.name for path in tmp_path.iterdir()] == ["mute"]
+
+
 QUALITY = {"ours": 3.5, "theirs": 3.3, "truth": 4.6}
 
 
