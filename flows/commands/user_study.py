@@ -55,8 +55,8 @@ def study_results(
                 fail(f"{path}: no such file")
         try:
             found = analyse(key, ratings, no_style or ())
-        except (ValueError, KeyError) as error:
-            fail(f"{key}: {error}")
+        except ValueError as error:
+            fail(str(error))
         out.mkdir(parents=True, exist_ok=True)
         for name in ("means", "anova", "tukey", "ratings"):
             getattr(found, name).to_csv(out / f"{name}.csv", index=False, float_format="%.6g")

@@ -42,15 +42,15 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
     each other, so that counting each would find differences where there are none.
 
     Args:
-        key: key.json of the study.
+        key: *.key.json of the study.
         files: ratings-*.json, one a participant; the last of a participant's counts.
         without_style: methods to which no style can be given; their answers on style are left out (as in the paper,
             which also leaves out the ground truth's).
 
     Raises:
-        ValueError: no file can be used.
+        ValueError: the key is none, or no file of ratings can be used.
     """
-    about = json.loads(key.read_text(encoding="utf-8"))
+    about = _key(key)
     found: dict[str, list[dict]] = {}
     refused = []
     for path in files:
@@ -74,6 +74,18 @@ def per_participant(ratings: pd.DataFrame) -> dict[str, pd.DataFrame]:
         str(method): rows.pivot_table("rating", "participant", "aspect", aggfunc="mean")
         for method, rows in ratings.groupby("method")
     }
+
+
+def _key(path: Path) -> dict:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        whole = {"study", "aspects"} <= about.keys()
+        whole &= all({"method", "clip_id"} <= video.keys() for video in about["videos"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{path.name} is not the key that study-page wrote beside a study's folder")
+    return about
 
 
 def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:

@@ -1,7 +1,7 @@
 """A user study as a folder: one page and its videos, that open from a disk or any web server and call nobody.
 
-Blinded: a video's name says nothing, the method stands in key.json beside the folder, and all videos are encoded alike,
-without metadata. Balanced: see :func:`orders`. Randomised: every participant has an order of their own.
+Blinded: a video's name says nothing, the method stands in *.key.json beside the folder, and all videos are encoded
+alike, without metadata. Balanced: see :func:`orders`. Randomised: every participant has an order of their own.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def make(
         size: px, edge of the videos. seed: of names and orders.
 
     Returns:
-        what key.json holds: `study`, `aspects`, and by code `method` and `clip_id`.
+        what out.key.json holds: `study`, `aspects`, and by code `method` and `clip_id`.
 
     Raises:
         ValueError: fewer than two methods, no clip in common, a video that cannot be read or has no sound, or a folder
