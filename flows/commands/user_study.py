@@ -64,4 +64,6 @@ def study_results(
             print(table.to_string(index=False, float_format=lambda x: f"{x:.3g}"), end="\n\n")
         for reason in found.refused:
             print(f"left out: {reason}")
+        for remark in found.unfinished:
+            print(f"unfinished, but counted: {remark}")
         print(f"{out}: means.csv, anova.csv, tukey.csv, ratings.csv")

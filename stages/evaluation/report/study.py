@@ -30,6 +30,7 @@ def section(results: Results) -> dict[str, Any] | Absent:
         "anova": anova,
         "tukey": tukey,
         "refused": found.refused,
+        "unfinished": found.unfinished,
     }
 
 

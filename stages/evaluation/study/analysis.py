@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -26,6 +26,7 @@ class Results:
         anova: aspect, f, p, df_between, df_within.
         tukey: aspect, method, other, difference, low, high (95 %, Tukey's), p.
         refused: files left out, and why.
+        unfinished: files that count, but rate fewer videos than their participant was to see.
     """
 
     ratings: pd.DataFrame
@@ -33,6 +34,7 @@ class Results:
     anova: pd.DataFrame
     tukey: pd.DataFrame
     refused: list[str]
+    unfinished: list[str]
 
 
 def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = ()) -> Results:
@@ -43,7 +45,7 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
 
     Args:
         key: *.key.json of the study.
-        files: ratings-*.json, one a participant; the last of a participant's counts.
+        files: ratings-*.json, one a participant; of several with one number the last counts.
         without_style: methods to which no style can be given; their answers on style are left out (as in the paper,
             which also leaves out the ground truth's).
 
@@ -51,21 +53,24 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
         ValueError: the key is none, or no file of ratings can be used.
     """
     about = _key(key)
-    found: dict[str, list[dict]] = {}
+    found: dict[str, tuple[Path, list[dict]]] = {}
     refused = []
     for path in files:
         try:
             participant, rows = _read(path, about)
-            found[participant] = rows
         except (ValueError, KeyError, TypeError) as error:
             refused.append(f"{path.name}: {error}")
+            continue
+        if participant in found:
+            refused.append(f"{found[participant][0].name}: participant {participant} has a later file, {path.name}")
+        found[participant] = path, rows
     if not found:
         raise ValueError("no file of ratings can be used: " + ("; ".join(refused) or "none was given"))
-    ratings = pd.DataFrame([{"participant": who, **row} for who, rows in sorted(found.items()) for row in rows])
+    ratings = pd.DataFrame([{"participant": who, **row} for who, (_, rows) in sorted(found.items()) for row in rows])
     ratings = ratings[~((ratings["aspect"] == "style") & ratings["method"].isin(without_style))]
     tables = [_aspect(name, ratings[ratings["aspect"] == name]) for name in about["aspects"]]
     means, anova, tukey = (pd.DataFrame([row for table in tables for row in table[i]]) for i in range(3))
-    return Results(ratings.reset_index(drop=True), means, anova, tukey, refused)
+    return Results(ratings.reset_index(drop=True), means, anova, tukey, refused, _unfinished(found.values(), about))
 
 
 def per_participant(ratings: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -99,12 +104,19 @@ def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:
             raise ValueError(f"rates a video that the study has not: {answer['code']}")
         for aspect in about["aspects"]:
             rating = answer["answers"][aspect]
-            if rating not in range(LOWEST, HIGHEST + 1):
+            if type(rating) is not int or not LOWEST <= rating <= HIGHEST:
                 raise ValueError(f"has a rating of {rating!r}; {LOWEST} to {HIGHEST} are possible")
             rows.append({**video, "aspect": aspect, "rating": rating})
     if not rows:
         raise ValueError("has no rating")
     return str(content["participant"]), rows
+
+
+def _unfinished(found: Iterable[tuple[Path, list[dict]]], about: Mapping) -> list[str]:
+    """Sentences; none for a key of before study-page wrote down how many videos a participant is asked about."""
+    asked = about.get("asked", 0)
+    rated = [(path, len(rows) // len(about["aspects"])) for path, rows in found]
+    return [f"{path.name}: {count} of {asked} videos rated" for path, count in rated if count < asked]
 
 
 def _aspect(name: str, ratings: pd.DataFrame) -> tuple[list[dict], list[dict], list[dict]]:

@@ -58,7 +58,8 @@ def make(
         size: px, edge of the videos. seed: of names and orders.
 
     Returns:
-        what out.key.json holds: `study`, `aspects`, and by code `method` and `clip_id`.
+        what out.key.json holds: `study`, `asked` (videos that a participant rates), `aspects`, and `videos`: by code
+        `method` and `clip_id`.
 
     Raises:
         ValueError: fewer than two methods, no clip in common, a video that cannot be read or has no sound, or a folder
@@ -79,17 +80,20 @@ def make(
     codes = {(name, clip_id): _code(seed, name, clip_id) for name in names for clip_id in chosen}
     guides = {clip_id: _code(seed, "", clip_id) for clip_id in chosen} if references else {}
     samples = [{"code": code, "reference": guides.get(clip_id)} for (_, clip_id), code in codes.items()]
+    laid_out = orders(len(names), len(chosen), participants, each_clip_once, seed)
     key = {
+        "asked": len(laid_out[0]),
         "aspects": [name for name in ASPECTS if references or name != "style"],
         "videos": {code: {"method": name, "clip_id": clip_id} for (name, clip_id), code in codes.items()},
     }
-    study = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=4).hexdigest()
+    # a browser goes on with a study that it knows: one with other orders must be another
+    study = hashlib.blake2b(json.dumps([key, laid_out], sort_keys=True).encode(), digest_size=4).hexdigest()
     key = {"study": study, **key}
     content = {
         "study": study,
         "aspects": {name: ASPECTS[name] for name in key["aspects"]},
         "samples": samples,
-        "orders": orders(len(names), len(chosen), participants, each_clip_once, seed),
+        "orders": laid_out,
     }
     with atomic_path(out) as folder:
         (folder / "videos").mkdir(parents=True)
@@ -114,8 +118,8 @@ def orders(methods: int, clips: int, participants: int, each_clip_once: bool, se
     """Each participant's samples in order; sample m · clips + c is clip c by method m.
 
     Either all of them, or each clip once, by method (c + participant) modulo `methods`: so each participant sees all
-    methods equally often, and `methods` participants after each other see every sample once. The order is random, but
-    no clip follows itself where that can be had.
+    methods equally often, give or take one clip where `clips` is no multiple of `methods`, and `methods` participants
+    after each other see every sample once. The order is random, but no clip follows itself where that can be had.
     """
     rng = np.random.default_rng(seed)
     result = []
