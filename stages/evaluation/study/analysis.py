@@ -43,6 +43,10 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
     The unit of all statistics is the participant's mean rating of a method: one person's ratings are not independent of
     each other, so that counting each would find differences where there are none.
 
+    The analysis of variance and Tukey's test take the methods for independent groups, though the same people rate all:
+    how mild or strict a person is counts as noise, so that as a rule they find fewer differences than a paired test, as
+    the report's table VI has it.
+
     Args:
         key: *.key.json of the study.
         files: ratings-*.json, one a participant; of several with one number the last counts.

@@ -70,6 +70,7 @@ def test_the_user_study_is_table_six(built):
         table.loc[("this run", "MakeItTalk"), "style"]
     )
     assert table.loc[("published", "DreamTalk"), "style"] == 3.34
+    assert "take the methods for independent groups" in built[1] and "are paired by participant" in built[1]
     assert "4 participants gave" in built[1] and "One-way analysis of variance" in built[1]
 
 
