@@ -13,7 +13,7 @@ from flows.commands.shell import fail, user_errors
 
 def study_page(
     method: Annotated[list[str], typer.Option(help="NAME=DIR: videos of one method, <clip_id>.mp4, with sound.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and its videos.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the page and its videos.")],
     references: Annotated[Path | None, typer.Option(help="Silent videos of the styles asked for.")] = None,
     clips: Annotated[int, typer.Option(min=1, help="Clips at most.")] = 30,
     participants: Annotated[int, typer.Option(min=1, help="Orders laid out.")] = 24,
@@ -55,8 +55,8 @@ def study_results(
                 fail(f"{path}: no such file")
         try:
             found = analyse(key, ratings, no_style or ())
-        except (ValueError, KeyError) as error:
-            fail(f"{key}: {error}")
+        except ValueError as error:
+            fail(str(error))
         out.mkdir(parents=True, exist_ok=True)
         for name in ("means", "anova", "tukey", "ratings"):
             getattr(found, name).to_csv(out / f"{name}.csv", index=False, float_format="%.6g")
@@ -64,4 +64,6 @@ def study_results(
             print(table.to_string(index=False, float_format=lambda x: f"{x:.3g}"), end="\n\n")
         for reason in found.refused:
             print(f"left out: {reason}")
+        for remark in found.unfinished:
+            print(f"unfinished, but counted: {remark}")
         print(f"{out}: means.csv, anova.csv, tukey.csv, ratings.csv")

@@ -126,7 +126,7 @@ def _not_shown(results: Results) -> list[str]:
     measured = {column for frame in results.per_clip.values() for column in frame if frame[column].notna().any()}
     sentences = [
         *([] if results.methods else [_NO_METHODS]),
-        *([] if results.study else ["The paper's user study: nobody was asked."]),
+        *(["The paper's user study: no answers that could be used."] if isinstance(results.study, Absent) else []),
         "How results vary with the seed: each network was trained once.",
         "Running times: they differ from machine to machine; MLflow has those of this run.",
     ]

@@ -12,6 +12,17 @@ import yaml
 from stages.evaluation.report.layouts import METRICS, MOTION, SYSTEM, Layout, Metric
 from stages.evaluation.report.statistics import Estimate, paired_p
 
+TEX = str.maketrans(
+    {
+        **{letter: f"\\{letter}" for letter in "_#%&${}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "·": r"$\cdot$",
+        "‱": "$10^{-4}$",
+    }
+)
+"""What LaTeX would take for a command, or its fonts have not."""
 PUBLISHED = Path(__file__).with_name("published.yaml")
 FIRST, MAIN = (
     ("DreamTalk", "Ground truth"),
@@ -25,7 +36,7 @@ class Cell:
 
     Attributes:
         p: p-value against the table's full model; None where there is none.
-        best: no method of this table is better.
+        best: of the methods with a value for as many clips as any, none is better.
         spread: what a published number has behind its ±.
         apart: it is measured in another way than the column's others, so that it is not compared with them.
     """
@@ -124,7 +135,10 @@ def build(
 
 
 def frame(table: Table) -> pd.DataFrame:
-    """The table as data: a row a method, `<metric>`, `_low`, `_high`, `_n` and `_p` columns, in the units shown."""
+    """The table as data: a row a method, `<metric>`, `_low`, `_high`, `_n`, `_p` and `_spread` (published ±) columns.
+
+    Numbers are in the units shown.
+    """
     return pd.DataFrame(
         [
             {"method": row.label, "source": source, "clips": row.clips, **_flat(row, table.columns)}
@@ -135,8 +149,11 @@ def frame(table: Table) -> pd.DataFrame:
 
 
 def to_tex(table: Table) -> str:
-    """The table as a LaTeX tabular (booktabs): mean ± half of the 95 % interval, the best bold."""
-    head = ["Method", *(f"{m.label} ({_tex(m.unit)})" if m.unit else m.label for m in table.columns)]
+    """The table as a LaTeX tabular (booktabs): mean ± half of the 95 % interval, the best bold, clips where some lack.
+
+    Published numbers have the ± that is published.
+    """
+    head = ["Method", *(_tex(f"{m.label} ({m.unit})" if m.unit else m.label) for m in table.columns)]
     body = [_tex_row(row, table.columns) for row in table.ours]
     printed = [_tex_row(row, table.columns) for row in table.published]
     lines = [
@@ -184,6 +201,9 @@ def _mark_best(rows: Sequence[Row], columns: Sequence[Metric]) -> tuple[Row, ...
     cells = [list(row.cells) for row in rows]
     for c, metric in enumerate(columns):
         competing = [r for r, row in enumerate(rows) if not row.reference and row.cells[c] and not row.cells[c].apart]
+        # a mean over few clips is no rival of one over all
+        most = max((rows[r].cells[c].estimate.n for r in competing), default=0)
+        competing = [r for r in competing if rows[r].cells[c].estimate.n == most]
         if len(competing) < 2 or metric.better is None:
             continue
         # values that print alike are equally good
@@ -214,7 +234,7 @@ def _flat(row: Row, columns: Sequence[Metric]) -> dict[str, float | int | None]:
         found = cell.estimate if cell else None
         flat[metric.column] = cell.mean if cell else None
         flat |= {f"{metric.column}_{part}": getattr(found, part) if found else None for part in ("low", "high", "n")}
-        flat[f"{metric.column}_p"] = cell.p if cell else None
+        flat |= {f"{metric.column}_{part}": getattr(cell, part) if cell else None for part in ("p", "spread")}
     return flat
 
 
@@ -228,9 +248,11 @@ def _tex_cell(cell: Cell | None, metric: Metric) -> str:
         return "--"
     mean = f"{cell.mean:.{metric.digits}f}"
     mean = rf"\mathbf{{{mean}}}" if cell.best else mean
-    reach = rf" \pm {cell.estimate.half_width:.{metric.digits}f}" if cell.estimate else ""
-    return f"${mean}{reach}$"
+    found = cell.estimate
+    around = found.half_width if found else cell.spread
+    reach = "" if around is None else rf" \pm {around:.{metric.digits}f}"
+    return f"${mean}{reach}$" + (f" ({found.n} of {found.total})" if found and found.n < found.total else "")
 
 
 def _tex(text: str) -> str:
-    return text.replace("%", r"\%").replace("·", r"$\cdot$").replace("&", r"\&")
+    return text.translate(TEX)

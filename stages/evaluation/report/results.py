@@ -18,6 +18,11 @@ from stages.evaluation.report.layouts import REAL
 from stages.evaluation.study import analysis
 from stages.evaluation.systems.manifest import systems
 
+NOBODY_ASKED = (
+    "Nobody was asked in this run. “dreamtalk study-page” makes the page that asks; its key (*.key.json) and "
+    "the participants' files in data/user_study/ make this section."
+)
+
 
 @dataclass(frozen=True)
 class Absent:
@@ -82,14 +87,19 @@ class Results:
         return {name: videos(folder / name) for name in self.methods if (folder / name).is_dir()}
 
     @cached_property
-    def study(self) -> analysis.Results | None:
-        """What a user study found: data/user_study/key.json and ratings*.json; None where there was none."""
+    def study(self) -> analysis.Results | Absent:
+        """What a user study found: its key, *key.json, and the participants' ratings*.json in data/user_study/."""
         folder = self.root / "data/user_study"
-        files = sorted(folder.glob("ratings*.json"))
-        if not (files and (folder / "key.json").is_file()):
-            return None
+        keys, files = sorted(folder.glob("*key.json")), sorted(folder.glob("ratings*.json"))
+        if not files:
+            return Absent(NOBODY_ASKED)
+        if len(keys) != 1:
+            return Absent(f"data/user_study/ must hold the key of one study, *key.json; it holds {len(keys)}.")
         silent = [system.name for system in systems() if not system.emotional]
-        return analysis.analyse(folder / "key.json", files, without_style=[*silent, *REAL])
+        try:
+            return analysis.analyse(keys[0], files, without_style=[*silent, *REAL])
+        except ValueError as error:
+            return Absent(f"What lies in data/user_study/ cannot be used: {error}.")
 
     @cached_property
     def reasons(self) -> dict[str, str]:

@@ -14,17 +14,14 @@ from stages.evaluation.study.analysis import per_participant
 
 def rated(results: Results) -> dict[str, pd.DataFrame]:
     """By method: a row a participant, a column an aspect; empty without a study."""
-    return {} if results.study is None else per_participant(results.study.ratings)
+    return {} if isinstance(results.study, Absent) else per_participant(results.study.ratings)
 
 
 def section(results: Results) -> dict[str, Any] | Absent:
     """The analysis of variance, and which methods differ."""
     found = results.study
-    if found is None:
-        return Absent(
-            "Nobody was asked in this run. “dreamtalk study-page” makes the page that asks; its key, as key.json, and "
-            "the participants' files in data/user_study/ make this section."
-        )
+    if isinstance(found, Absent):
+        return found
     anova = _shown(found.anova, {"f": "F", "df_between": "degrees of freedom between", "df_within": "within"})
     tukey = _shown(found.tukey, {"method": "first", "other": "second", "low": "from", "high": "to"})
     return {
@@ -33,6 +30,7 @@ def section(results: Results) -> dict[str, Any] | Absent:
         "anova": anova,
         "tukey": tukey,
         "refused": found.refused,
+        "unfinished": found.unfinished,
     }
 
 

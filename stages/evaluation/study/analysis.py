@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -26,6 +26,7 @@ class Results:
         anova: aspect, f, p, df_between, df_within.
         tukey: aspect, method, other, difference, low, high (95 %, Tukey's), p.
         refused: files left out, and why.
+        unfinished: files that count, but rate fewer videos than their participant was to see.
     """
 
     ratings: pd.DataFrame
@@ -33,6 +34,7 @@ class Results:
     anova: pd.DataFrame
     tukey: pd.DataFrame
     refused: list[str]
+    unfinished: list[str]
 
 
 def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = ()) -> Results:
@@ -41,31 +43,38 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
     The unit of all statistics is the participant's mean rating of a method: one person's ratings are not independent of
     each other, so that counting each would find differences where there are none.
 
+    The analysis of variance and Tukey's test take the methods for independent groups, though the same people rate all:
+    how mild or strict a person is counts as noise, so that as a rule they find fewer differences than a paired test, as
+    the report's table VI has it.
+
     Args:
-        key: key.json of the study.
-        files: ratings-*.json, one a participant; the last of a participant's counts.
+        key: *.key.json of the study.
+        files: ratings-*.json, one a participant; of several with one number the last counts.
         without_style: methods to which no style can be given; their answers on style are left out (as in the paper,
             which also leaves out the ground truth's).
 
     Raises:
-        ValueError: no file can be used.
+        ValueError: the key is none, or no file of ratings can be used.
     """
-    about = json.loads(key.read_text(encoding="utf-8"))
-    found: dict[str, list[dict]] = {}
+    about = _key(key)
+    found: dict[str, tuple[Path, list[dict]]] = {}
     refused = []
     for path in files:
         try:
             participant, rows = _read(path, about)
-            found[participant] = rows
         except (ValueError, KeyError, TypeError) as error:
             refused.append(f"{path.name}: {error}")
+            continue
+        if participant in found:
+            refused.append(f"{found[participant][0].name}: participant {participant} has a later file, {path.name}")
+        found[participant] = path, rows
     if not found:
         raise ValueError("no file of ratings can be used: " + ("; ".join(refused) or "none was given"))
-    ratings = pd.DataFrame([{"participant": who, **row} for who, rows in sorted(found.items()) for row in rows])
+    ratings = pd.DataFrame([{"participant": who, **row} for who, (_, rows) in sorted(found.items()) for row in rows])
     ratings = ratings[~((ratings["aspect"] == "style") & ratings["method"].isin(without_style))]
     tables = [_aspect(name, ratings[ratings["aspect"] == name]) for name in about["aspects"]]
     means, anova, tukey = (pd.DataFrame([row for table in tables for row in table[i]]) for i in range(3))
-    return Results(ratings.reset_index(drop=True), means, anova, tukey, refused)
+    return Results(ratings.reset_index(drop=True), means, anova, tukey, refused, _unfinished(found.values(), about))
 
 
 def per_participant(ratings: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -74,6 +83,18 @@ def per_participant(ratings: pd.DataFrame) -> dict[str, pd.DataFrame]:
         str(method): rows.pivot_table("rating", "participant", "aspect", aggfunc="mean")
         for method, rows in ratings.groupby("method")
     }
+
+
+def _key(path: Path) -> dict:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        whole = {"study", "aspects"} <= about.keys()
+        whole &= all({"method", "clip_id"} <= video.keys() for video in about["videos"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{path.name} is not the key that study-page wrote beside a study's folder")
+    return about
 
 
 def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:
@@ -87,12 +108,19 @@ def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:
             raise ValueError(f"rates a video that the study has not: {answer['code']}")
         for aspect in about["aspects"]:
             rating = answer["answers"][aspect]
-            if rating not in range(LOWEST, HIGHEST + 1):
+            if type(rating) is not int or not LOWEST <= rating <= HIGHEST:
                 raise ValueError(f"has a rating of {rating!r}; {LOWEST} to {HIGHEST} are possible")
             rows.append({**video, "aspect": aspect, "rating": rating})
     if not rows:
         raise ValueError("has no rating")
     return str(content["participant"]), rows
+
+
+def _unfinished(found: Iterable[tuple[Path, list[dict]]], about: Mapping) -> list[str]:
+    """Sentences; none for a key of before study-page wrote down how many videos a participant is asked about."""
+    asked = about.get("asked", 0)
+    rated = [(path, len(rows) // len(about["aspects"])) for path, rows in found]
+    return [f"{path.name}: {count} of {asked} videos rated" for path, count in rated if count < asked]
 
 
 def _aspect(name: str, ratings: pd.DataFrame) -> tuple[list[dict], list[dict], list[dict]]:

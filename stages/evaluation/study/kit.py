@@ -1,14 +1,15 @@
 """A user study as a folder: one page and its videos, that open from a disk or any web server and call nobody.
 
-Blinded: a video's name says nothing, the method stands in key.json beside the folder, and all videos are encoded alike,
-without metadata. Balanced: see :func:`orders`. Randomised: every participant has an order of their own.
+Blinded: a video's name says nothing, the method stands in *.key.json beside the folder, and all videos are encoded
+alike, without metadata. Balanced: see :func:`orders`. Randomised: every participant has an order of their own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from stages.corpus import decode
 from stages.corpus.encode import write_mp4
 from stages.evaluation.compare import videos
 from stages.evaluation.scoring import FPS, squares
-from stages.files import atomic_path, fresh_dir, write_json
+from stages.files import atomic_path, write_json
 
 DRAWS = 20  # of an order in which no clip follows itself
 RATE = 16000  # Hz, of the videos' sound
@@ -45,8 +46,11 @@ def make(
 ) -> dict:
     """Write out/index.html and out/videos/, and out.key.json beside the folder, which participants must not see.
 
+    The folder appears when it is whole; only then is an earlier study's at the same place removed.
+
     Args:
         methods: folders of videos with sound, <clip_id>.mp4, by name; the clips that all have are used.
+        out: a new or empty folder, or one that holds an earlier study and nothing else.
         references: silent videos of the same names that show the style asked for; None: style is not asked for.
         clips: how many at most, evenly over the sorted ids (paper: 30).
         participants: for how many an order is laid out (paper: 22); the next begins with the first order again.
@@ -54,13 +58,17 @@ def make(
         size: px, edge of the videos. seed: of names and orders.
 
     Returns:
-        what key.json holds: `study`, `aspects`, and by code `method` and `clip_id`.
+        what out.key.json holds: `study`, `asked` (videos that a participant rates), `aspects`, and `videos`: by code
+        `method` and `clip_id`.
 
     Raises:
-        ValueError: fewer than two methods, no clip in common, or a video that cannot be read or has no sound; named.
+        ValueError: fewer than two methods, no clip in common, a video that cannot be read or has no sound, or a folder
+            `out` that holds something else; named.
     """
     if len(methods) < 2:
         raise ValueError("a study compares at least two methods")
+    out = out.resolve()
+    _check_out(out, [*methods.values(), *([references] if references else [])])
     found = {name: videos(folder) for name, folder in methods.items()}
     shown = videos(references) if references else {}
     every = [*found.values(), *([shown] if references else [])]
@@ -70,34 +78,39 @@ def make(
     chosen = [common[i] for i in np.linspace(0, len(common) - 1, min(clips, len(common))).round().astype(int)]
     names = list(methods)
     codes = {(name, clip_id): _code(seed, name, clip_id) for name in names for clip_id in chosen}
-    folder = fresh_dir(out / "videos")
-    for (name, clip_id), code in codes.items():
-        _copy(found[name][clip_id], folder / f"{code}.mp4", size, sound=True)
     guides = {clip_id: _code(seed, "", clip_id) for clip_id in chosen} if references else {}
-    for clip_id, code in guides.items():
-        _copy(shown[clip_id], folder / f"{code}.mp4", size, sound=False)
     samples = [{"code": code, "reference": guides.get(clip_id)} for (_, clip_id), code in codes.items()]
+    laid_out = orders(len(names), len(chosen), participants, each_clip_once, seed)
     key = {
+        "asked": len(laid_out[0]),
         "aspects": [name for name in ASPECTS if references or name != "style"],
         "videos": {code: {"method": name, "clip_id": clip_id} for (name, clip_id), code in codes.items()},
     }
-    study = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=4).hexdigest()
+    # a browser goes on with a study that it knows: one with other orders must be another
+    study = hashlib.blake2b(json.dumps([key, laid_out], sort_keys=True).encode(), digest_size=4).hexdigest()
     key = {"study": study, **key}
     content = {
         "study": study,
         "aspects": {name: ASPECTS[name] for name in key["aspects"]},
         "samples": samples,
-        "orders": orders(len(names), len(chosen), participants, each_clip_once, seed),
+        "orders": laid_out,
     }
-    with atomic_path(out / "index.html") as tmp:
-        environment = pages.environment(TEMPLATE.parent)
-        tmp.write_text(environment.get_template(TEMPLATE.name).render(content=json.dumps(content)), encoding="utf-8")
-    write_json(key, key_of(out))
+    with atomic_path(out) as folder:
+        (folder / "videos").mkdir(parents=True)
+        for (name, clip_id), code in codes.items():
+            _copy(found[name][clip_id], folder / f"videos/{code}.mp4", size, sound=True)
+        for clip_id, code in guides.items():
+            _copy(shown[clip_id], folder / f"videos/{code}.mp4", size, sound=False)
+        template = pages.environment(TEMPLATE.parent).get_template(TEMPLATE.name)
+        (folder / "index.html").write_text(template.render(content=json.dumps(content)), encoding="utf-8")
+        write_json(key, key_of(out))
+        shutil.rmtree(out, ignore_errors=True)
     return key
 
 
 def key_of(out: Path) -> Path:
     """Where the key of a study in `out` lies: beside it, so that the folder can be handed out as it is."""
+    out = out.resolve()  # "." has no name
     return out.with_name(f"{out.name}.key.json")
 
 
@@ -105,8 +118,8 @@ def orders(methods: int, clips: int, participants: int, each_clip_once: bool, se
     """Each participant's samples in order; sample m · clips + c is clip c by method m.
 
     Either all of them, or each clip once, by method (c + participant) modulo `methods`: so each participant sees all
-    methods equally often, and `methods` participants after each other see every sample once. The order is random, but
-    no clip follows itself where that can be had.
+    methods equally often, give or take one clip where `clips` is no multiple of `methods`, and `methods` participants
+    after each other see every sample once. The order is random, but no clip follows itself where that can be had.
     """
     rng = np.random.default_rng(seed)
     result = []
@@ -121,6 +134,19 @@ def orders(methods: int, clips: int, participants: int, each_clip_once: bool, se
                 break
         result.append(order)
     return result
+
+
+def _check_out(out: Path, inputs: Iterable[Path]) -> None:
+    """Raise ValueError unless `out` may be replaced: nothing is lost but an earlier study."""
+    if out == Path.cwd():
+        raise ValueError(f"{out} is the folder you are in; name another one for the study")
+    if any(folder.resolve().is_relative_to(out) for folder in inputs):
+        raise ValueError(f"{out} holds videos that are to be shown; name another folder for the study")
+    if not out.exists():
+        return
+    held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if held and not (held == {"index.html", "videos"} and key_of(out).is_file()):
+        raise ValueError(f"{out} holds something else than a study; name a new folder")
 
 
 def _apart(samples: list[int], clips: int) -> list[int]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from stages import params
-from stages.evaluation.report import glance, judges, other_systems
+from stages.evaluation.report import glance, judges, other_systems, study
 from stages.evaluation.report.build import build
 from stages.evaluation.report.paper_tables import load_published
 from stages.evaluation.report.results import Results
@@ -36,7 +36,7 @@ def _study(folder: Path) -> None:
     methods = {"0a": "full", "0b": "truth", "0c": "MakeItTalk"}
     key = {"study": "s", "aspects": ["lip_sync", "realness", "style"]}
     key["videos"] = {code: {"method": name, "clip_id": "a"} for code, name in methods.items()}
-    (folder / "key.json").write_text(json.dumps(key))
+    (folder / "study.key.json").write_text(json.dumps(key))
     for person in range(4):
         ratings = [
             {"code": code, "answers": {"lip_sync": 1 + (person + i) % 5, "realness": 3, "style": 2 + i}}
@@ -70,7 +70,23 @@ def test_the_user_study_is_table_six(built):
         table.loc[("this run", "MakeItTalk"), "style"]
     )
     assert table.loc[("published", "DreamTalk"), "style"] == 3.34
+    assert "take the methods for independent groups" in built[1] and "are paired by participant" in built[1]
     assert "4 participants gave" in built[1] and "One-way analysis of variance" in built[1]
+
+
+def test_a_study_that_cannot_be_used_is_told_and_stops_nothing(tmp_path: Path):
+    folder = tmp_path / "data/user_study"
+    folder.mkdir(parents=True)
+    (folder / "study.key.json").write_text("{}")
+    assert "Nobody was asked" in study.section(Results(tmp_path)).reason
+    (folder / "ratings-1.json").write_text("{")
+    assert "study.key.json is not the key" in study.section(Results(tmp_path)).reason
+    (folder / "study.key.json").write_text(json.dumps({"study": "s", "aspects": ["lip_sync"], "videos": {}}))
+    results = Results(tmp_path)
+    assert "no file of ratings can be used: ratings-1.json" in study.section(results).reason
+    assert study.rated(results) == {}
+    (folder / "other.key.json").write_text("{}")
+    assert "it holds 2" in study.section(Results(tmp_path)).reason
 
 
 def test_every_system_has_a_row(run: Path, finished_run: Path):

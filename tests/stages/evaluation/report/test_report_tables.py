@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -75,6 +76,15 @@ def test_values_that_print_alike_are_equally_good() -> None:
     assert all(row.cells[0].best for row in table.ours)
 
 
+def test_a_mean_over_few_clips_is_not_the_best_of_all() -> None:
+    values = {"full": [2.0, 2.0, 2.0], "no_lip_expert": [3.0, 3.0, 3.0], "uncond_lip_expert": [1.0, None, None]}
+    scores = {name: pd.DataFrame({"m_lmd": column}, index=list("abc")) for name, column in values.items()}
+    table = build("table_4", scores)
+    m_lmd = [metric.column for metric in table.columns].index("m_lmd")
+    assert len(table.ours) == 3 and [row.label for row in table.ours if row.cells[m_lmd].best] == ["Full"]
+    assert paper_tables.to_tex(table).count("(1 of 3)") == 1
+
+
 def test_the_full_model_is_tested_against_each_ablation_and_not_against_itself(per_clip) -> None:
     rows = {row.label: row for row in build("table_4", per_clip).ours}
     assert all(cell is None or cell.p is None for cell in rows["Full"].cells)
@@ -103,6 +113,19 @@ def test_tex_is_a_tabular_with_the_best_bold(per_clip) -> None:
     assert re.search(r"\\mathbf\{[\d.]+\} \\pm", full)
     columns = re.match(r"\\begin\{tabular\}\{(l)(c+)\}", tex)
     assert full.count("&") == len(columns[2]) == len(build("table_1", per_clip).columns)
+
+
+def test_tex_escapes_names_and_prints_published_spreads() -> None:
+    scores = {"study/my_method_#1 & 2": pd.DataFrame({"lip_sync": [3.0, 4.0]}, index=["1", "2"])}
+    published = paper_tables.load_published()["table_6"]
+    table = paper_tables.build(user_study(["my_method_#1 & 2"]), scores, published, ESTIMATE, {})
+    tex = paper_tables.to_tex(table)
+    assert r"my\_method\_\#1 \& 2 &" in tex
+    rows = paper_tables.frame(table).set_index("method")
+    spread = rows.loc["DreamTalk", "lip_sync_spread"]
+    assert spread == next(row for row in published if row["method"] == "DreamTalk")["lip_sync_spread"]
+    assert rf"\pm {spread:.2f}$" in next(line for line in tex.splitlines() if line.startswith("DreamTalk &"))
+    assert paper_tables.to_tex(replace(table, columns=(METRICS["lve"],), ours=(), published=())).count("$10^{-4}$") == 1
 
 
 def test_claims_hold_only_with_significance(per_clip) -> None:

@@ -77,6 +77,13 @@ def test_everybody_sees_everything_in_another_order():
     assert all(a % 10 != b % 10 for order in orders for a, b in pairwise(order))
 
 
+def test_other_orders_make_another_study(study, folders, tmp_path):
+    methods, references = {name: folders[name] for name in METHODS}, folders["reference"]
+    once = kit.make(methods, tmp_path / "once", references=references, participants=6, size=64, each_clip_once=True)
+    assert once["videos"] == study[1]["videos"] and once["study"] != study[1]["study"]
+    assert (once["asked"], study[1]["asked"]) == (len(CLIPS), len(CLIPS) * len(METHODS))
+
+
 def test_a_clip_a_participant_is_balanced():
     orders = kit.orders(3, 9, 3, each_clip_once=True, seed=1)
     for order in orders:
@@ -96,6 +103,36 @@ def test_what_cannot_be_shown_is_named(folders, tmp_path):
     (tmp_path / "mute/a.mp4").unlink()
     with pytest.raises(ValueError, match="no clip that all methods"):
         kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
+
+
+def test_only_an_earlier_study_is_replaced(folders, tmp_path, monkeypatch):
+    methods, out = {name: folders[name] for name in ("ours", "theirs")}, tmp_path / "page"
+    (out / "videos").mkdir(parents=True)
+    (out / "videos/mine.mp4").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="page holds something else"):
+        kit.make(methods, out, clips=1, size=64)
+    assert (out / "videos/mine.mp4").read_bytes() == b"mine"
+    again = tmp_path / "again"
+    before = kit.make(methods, again, clips=1, size=64)
+    after = kit.make(methods, again, clips=1, size=64, seed=1)
+    assert {path.stem for path in (again / "videos").iterdir()} == set(after["videos"]) != set(before["videos"])
+    with pytest.raises(ValueError, match="again holds videos that are to be shown"):
+        kit.make({**methods, "shown": again / "videos"}, again, size=64)
+    (again / "ratings-1.json").write_text("{}")
+    with pytest.raises(ValueError, match="again holds something else"):
+        kit.make(methods, again, clips=1, size=64)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="the folder you are in"):
+        kit.make(methods, Path(), clips=1, size=64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "again.key.json", "page"]
+
+
+def test_a_study_that_fails_leaves_nothing(folders, tmp_path):
+    (tmp_path / "mute").mkdir()
+    write_mp4(tmp_path / "mute/a.mp4", np.zeros((6, 64, 64, 3), np.uint8), 25)
+    with pytest.raises(ValueError, match="has no sound"):
+        kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
+    assert [path.name for path in tmp_path.iterdir()] == ["mute"]
 
 
 QUALITY = {"ours": 3.5, "theirs": 3.3, "truth": 4.6}
@@ -122,7 +159,7 @@ def _rating(rng, mean: float) -> int:
 
 def test_the_analysis_is_scipys_on_the_participants_means(study, answers):
     found = analyse(kit.key_of(study[0]), answers, without_style=["truth"])
-    assert found.refused == [] and len(found.ratings) == 12 * (2 * 12 + 8)
+    assert found.refused == found.unfinished == [] and len(found.ratings) == 12 * (2 * 12 + 8)
     tables = per_participant(found.ratings)
     groups = [tables[name]["lip_sync"] for name in METHODS]
     f, p = stats.f_oneway(*groups)
@@ -162,8 +199,24 @@ def test_files_that_do_not_fit_are_left_out(study, answers, tmp_path, change, sa
         analyse(kit.key_of(study[0]), [tmp_path / "bad.json"])
 
 
-def test_a_rating_out_of_range_is_told(study, answers, tmp_path):
+@pytest.mark.parametrize("rating", [6, 0, True, 2.5, None])
+def test_what_is_no_rating_is_told(study, answers, tmp_path, rating):
     content = json.loads(answers[0].read_text())
-    content["ratings"][0]["answers"]["realness"] = 6
-    (tmp_path / "six.json").write_text(json.dumps(content))
-    assert "has a rating of 6" in analyse(kit.key_of(study[0]), [answers[1], tmp_path / "six.json"]).refused[0]
+    content["ratings"][0]["answers"]["realness"] = rating
+    (tmp_path / "odd.json").write_text(json.dumps(content))
+    found = analyse(kit.key_of(study[0]), [answers[1], tmp_path / "odd.json"])
+    assert f"has a rating of {rating!r}" in found.refused[0]
+
+
+def test_a_number_given_twice_and_an_unfinished_file_are_told(study, answers, tmp_path):
+    content = json.loads(answers[1].read_text())
+    content |= {"participant": "1", "ratings": content["ratings"][:5]}
+    (tmp_path / "again.json").write_text(json.dumps(content))
+    found = analyse(kit.key_of(study[0]), [answers[0], tmp_path / "again.json"])
+    assert found.refused == ["ratings-0.json: participant 1 has a later file, again.json"]
+    assert found.unfinished == ["again.json: 5 of 12 videos rated"] and len(found.ratings) == 5 * 3
+
+
+def test_a_file_that_is_no_key_is_told(answers):
+    with pytest.raises(ValueError, match=r"ratings-0\.json is not the key"):
+        analyse(answers[0], answers)
