@@ -81,13 +81,15 @@ def make(
         "aspects": [name for name in ASPECTS if references or name != "style"],
         "videos": {code: {"method": name, "clip_id": clip_id} for (name, clip_id), code in codes.items()},
     }
-    study = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=4).hexdigest()
+    laid_out = orders(len(names), len(chosen), participants, each_clip_once, seed)
+    told = json.dumps({**key, "orders": laid_out}, sort_keys=True)  # a browser resumes a study of the same id
+    study = hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
     key = {"study": study, **key}
     content = {
         "study": study,
         "aspects": {name: ASPECTS[name] for name in key["aspects"]},
         "samples": samples,
-        "orders": orders(len(names), len(chosen), participants, each_clip_once, seed),
+        "orders": laid_out,
     }
     with atomic_path(out / "index.html") as tmp:
         environment = pages.environment(TEMPLATE.parent)
@@ -104,9 +106,9 @@ def key_of(out: Path) -> Path:
 def orders(methods: int, clips: int, participants: int, each_clip_once: bool, seed: int) -> list[list[int]]:
     """Each participant's samples in order; sample m · clips + c is clip c by method m.
 
-    Either all of them, or each clip once, by method (c + participant) modulo `methods`: so each participant sees all
-    methods equally often, and `methods` participants after each other see every sample once. The order is random, but
-    no clip follows itself where that can be had.
+    Either all of them, or each clip once, by method (c + participant) modulo `methods`: so `methods` participants after
+    each other see every sample once, and each participant sees all methods equally often where `clips` is a multiple of
+    `methods`, else some of them once more. The order is random, but no clip follows itself where that can be had.
     """
     rng = np.random.default_rng(seed)
     result = []
