@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import shutil
 import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from stages.evaluation.workshop import Workshop
 HOST, PORT = "127.0.0.1", 7860
 STATIC = Path(__file__).parent
 LARGEST_FILE = 500_000_000  # bytes
+LONGEST_NAME = 80  # bytes
 HEADERS = {  # nothing from elsewhere, whatever a page is made to say
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:",
     "Referrer-Policy": "no-referrer",
@@ -53,7 +55,7 @@ class Order(BaseModel):
     frame: Literal["face", "picture"] = "face"
     renderer: Literal["mesh_warp", "pirenderer"] = "mesh_warp"
     blinks: bool = True
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0  # as torch takes them
 
 
 @dataclass
@@ -92,9 +94,14 @@ class Studio:
     def place(self, name: str) -> tuple[str, Path]:
         """A new id, and where a file of that name is kept: in a folder of its own, whatever the name says."""
         key = secrets.token_hex(8)
-        self.files[key] = self.folder / key / (re.sub(r"[^\w. -]", "_", name)[-80:].lstrip(". ") or "file")
+        end = re.sub(r"[^\w. -]", "_", name).encode(errors="ignore")[-LONGEST_NAME:].decode(errors="ignore")
+        self.files[key] = self.folder / key / (end.lstrip(". ") or "file")
         self.files[key].parent.mkdir()
         return key, self.files[key]
+
+    def drop(self, key: str) -> None:
+        """Forget a file."""
+        shutil.rmtree(self.files.pop(key).parent)
 
     def make(self, order: Order) -> str:
         """Begin a head; its id.
@@ -142,6 +149,14 @@ def application(studio: Studio) -> Starlette:
 
     async def upload(request: HttpRequest) -> Response:
         key, path = studio.place(request.query_params.get("name", ""))
+        try:
+            await _receive(request, path)
+        except BaseException:  # too large, or broken off
+            studio.drop(key)
+            raise
+        return JSONResponse({"id": key})
+
+    async def _receive(request: HttpRequest, path: Path) -> None:
         size = 0
         with path.open("wb") as file:
             async for piece in request.stream():
@@ -149,7 +164,6 @@ def application(studio: Studio) -> Starlette:
                 if size > LARGEST_FILE:
                     raise HTTPException(413, f"files of {LARGEST_FILE // 10**6} MB at most")
                 file.write(piece)
-        return JSONResponse({"id": key})
 
     async def order(request: HttpRequest) -> Response:
         if request.headers.get("content-type") != "application/json":  # other pages cannot send that unasked

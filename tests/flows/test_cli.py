@@ -291,6 +291,7 @@ def test_wrong_use_is_told_in_one_line(here: Path, tmp_path: Path) -> None:
     says(dreamtalk("sing"), "sing")
     says(generate(tmp_path / "out.mp4", "--renderer", "oil"), "--renderer")
     says(generate(tmp_path / "out.mp4", "--steps", 0), "--steps")
+    says(generate(tmp_path / "out.mp4", "--seed", 2**64), "--seed")
     says(dreamtalk("evaluate", "--truth", here, "--method", "ours", "-o", tmp_path), "--method ours", "NAME=DIR")
     says(dreamtalk("evaluate", "--truth", "absent", "--method", "ours=.", "-o", tmp_path), "absent: no such folder")
 

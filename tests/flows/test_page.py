@@ -58,6 +58,7 @@ def test_a_head_is_made_of_what_is_given(made: Path, client: TestClient, studio:
     assert client.get(f"/heads/{state['key']}/video.mp4").content[4:8] == b"ftyp"
     note = read_provenance(studio.video(state["key"]))
     assert (note["seed"], note["pose"], note["style"]) == (3, "mild", {"0": "reference"})
+    assert (note["size"], note["frame"], note["blinks"]) == (512, "face", True)
 
 
 def test_what_cannot_be_used_is_told_without_the_folders_of_the_machine(made: Path, client: TestClient) -> None:
@@ -69,7 +70,13 @@ def test_what_cannot_be_used_is_told_without_the_folders_of_the_machine(made: Pa
 
 def test_orders_that_are_refused(made: Path, client: TestClient) -> None:
     good = {"portrait": give(client, made / "face.png"), "voice": give(client, made / "voice.wav")}
-    for wrong in ({"style": "/etc/passwd"}, {"portrait": "face.png"}, {"intensity": -1}, {"watermark": False}):
+    for wrong in (
+        {"style": "/etc/passwd"},
+        {"portrait": "face.png"},
+        {"intensity": -1},
+        {"watermark": False},
+        {"seed": 2**64},
+    ):
         assert client.post("/heads", json=good | wrong).status_code == 422, wrong
     assert client.post("/heads", content="{}", headers={"Content-Type": "text/plain"}).status_code == 415
     assert client.get("/heads/none").status_code == 404
@@ -77,11 +84,20 @@ def test_orders_that_are_refused(made: Path, client: TestClient) -> None:
 
 
 def test_names_of_files_lead_nowhere(studio: Studio) -> None:
-    for name in ("../../a.png", "..", "", "/etc/passwd", "a\x00b.png", "x" * 500 + ".mat"):
+    for name in ("../../a.png", "..", "", "/etc/passwd", "a\x00b.png", "\U00020000" * 300 + ".mat", "x" * 500 + ".mat"):
         _, path = studio.place(name)
         assert path.resolve().parent.parent == studio.folder.resolve()
         path.write_bytes(b"")
     assert path.suffix == ".mat"
+
+
+def test_files_that_are_too_large_are_not_kept(
+    client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.page.LARGEST_FILE", 10)
+    assert client.put("/files", params={"name": "a.wav"}, content=b"x" * 11).status_code == 413
+    assert not studio.files
+    assert not list(studio.folder.iterdir())
 
 
 @pytest.fixture
