@@ -10,9 +10,13 @@ import logging
 import re
 import secrets
 import shutil
+import signal
 import socket
+import sys
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -58,6 +62,10 @@ class Order(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0  # as torch takes them
 
 
+class Closed(Exception):
+    """Nobody waits for the head any more."""
+
+
 @dataclass
 class Head:
     """A head in the making: what is being done, the share of it that is done, and what came of it."""
@@ -82,6 +90,12 @@ class Studio:
         self.files: dict[str, Path] = {}
         self.heads: dict[str, Head] = {}
         self.worker = ThreadPoolExecutor(1)
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        """Make no more heads; the one in the making is given up, and writes nothing after this."""
+        self.closed.set()
+        self.worker.shutdown(cancel_futures=True)
 
     def styles(self) -> list[str]:
         """EMOTION/LEVEL of the corpus' clips, strongest last; none where there is no corpus."""
@@ -128,12 +142,16 @@ class Studio:
 
     def _make(self, head: Head, request: Request) -> None:
         def progress(what: str, share: float) -> None:
+            if self.closed.is_set():
+                raise Closed
             head.what, head.share = what, share
 
         try:
             head.remarks = [self._plain(text) for text in talking_head(request, self.workshop, progress).remarks]
         except InputError as error:
             head.error = self._plain(str(error))
+        except Closed:
+            head.error = "the page was closed"
         except Exception:
             _log.exception("a head could not be made")
             head.error = "something went wrong; the terminal says what"
@@ -220,20 +238,20 @@ def _static(name: str):
 
 
 def serve(workshop: Workshop, port: int = PORT) -> None:
-    """Serve the page until Ctrl-C.
+    """Serve the page until Ctrl-C, or SIGTERM, which ends the process; either way nothing stays in the folder.
 
     Raises:
         InputError: a network that it needs has not been trained, or the port is taken.
     """
     for needed in ("face_model", "denoiser", "style_predictor"):
         getattr(workshop, needed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by default it leaves the folder behind
     with tempfile.TemporaryDirectory(prefix="talking-heads-") as folder, socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, port))
         except OSError as error:
             raise InputError(f"--port {port} of {HOST} cannot be had: {error.strerror}; give another") from error
-        studio = Studio(workshop, Path(folder))
-        print(f"http://{HOST}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
-        uvicorn.Server(uvicorn.Config(application(studio), log_level="warning")).run([listening])
-        studio.worker.shutdown(wait=False, cancel_futures=True)
+        with suppress(KeyboardInterrupt), closing(Studio(workshop, Path(folder))) as studio:
+            print(f"http://{HOST}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+            uvicorn.Server(uvicorn.Config(application(studio), log_level="warning")).run([listening])

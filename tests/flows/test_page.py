@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -100,12 +102,44 @@ def test_files_that_are_too_large_are_not_kept(
     assert not list(studio.folder.iterdir())
 
 
-@pytest.fixture
-def served(made: Path, root: Path) -> Iterator[str]:
-    """Address of the page, as `dreamtalk page` serves it."""
+def started(made: Path, root: Path, temporary: Path) -> subprocess.Popen:
+    """`dreamtalk page`, which prints its address."""
     command = [sys.executable, "-m", "flows.cli", "page", "--port", "0"]
-    environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
-    with subprocess.Popen(command, cwd=made, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "TMPDIR": str(temporary)}
+    return subprocess.Popen(
+        command, cwd=made, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
+def test_nothing_is_left_when_it_ends(made: Path, root: Path, tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    with started(made, root, tmp_path) as process:
+        try:
+            with httpx.Client(base_url=process.stdout.readline().split()[0]) as client:
+                order = {"portrait": give(client, made / "face.png"), "voice": give(client, made / "voice.wav")}
+                heads = [client.post("/heads", json=order).json()["id"] for _ in range(30)]
+                assert list(tmp_path.glob("talking-heads-*/*/voice.wav"))
+                assert not client.get(f"/heads/{heads[-1]}").json()["done"]
+            process.send_signal(sent)
+            _, told = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, "Traceback" in told) == (code, False), told
+    assert not list(tmp_path.glob("talking-heads-*"))
+
+
+def test_a_head_in_the_making_is_given_up(made: Path, client: TestClient, studio: Studio) -> None:
+    order = {"portrait": give(client, made / "face.png"), "voice": give(client, made / "voice.wav")}
+    heads = [client.post("/heads", json=order).json()["id"] for _ in range(3)]
+    studio.close()
+    assert not studio.video(heads[-1]).exists()
+    assert studio.heads[heads[-1]].what == "waiting"
+    assert not list(studio.folder.glob(".*"))  # nothing half written
+
+
+@pytest.fixture
+def served(made: Path, root: Path, tmp_path: Path) -> Iterator[str]:
+    with started(made, root, tmp_path) as process:
         yield process.stdout.readline().split()[0]
         process.terminate()
 
