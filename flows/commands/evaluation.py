@@ -22,13 +22,16 @@ def evaluate(
 
         check_output(out / "metrics.csv", (".csv",))
         from stages.evaluation.compare import compare, videos
+        from stages.evaluation.scoring import judges
 
+        rulers = _rulers()
         try:
             for folder in (truth, *methods.values()):
                 videos(folder)
+            judges(rulers)
         except ValueError as error:
-            fail(str(error))
-        _show(compare(truth, methods, out, _rulers()))
+            fail(" ".join(str(error).split()))
+        _show(compare(truth, methods, out, rulers))
         print(f"{out}: metrics.csv, summary.json")
 
 
@@ -87,12 +90,15 @@ def systems() -> None:
 
 
 def _rulers():
-    """The repository's settings of scoring, without the judge that is not trained yet."""
+    """The repository's settings of scoring, without the judge that is not trained yet; its files' paths start there."""
     from dataclasses import replace
 
     from stages.evaluation.evaluate import rulers_of
 
-    rulers = rulers_of(parameters().evaluate, repository() / "models")
+    root = repository()
+    rulers = rulers_of(parameters().evaluate, root / "models")
+    given = {name: getattr(rulers, name) for name in ("syncnet", "arcface", "vgg16")}
+    rulers = replace(rulers, **{name: path and root / path for name, path in given.items()})
     return rulers if rulers.corpus_syncnet.is_file() else replace(rulers, corpus_syncnet=None)
 
 

@@ -29,7 +29,7 @@ def generate(
     ] = "still",
     renderer: Annotated[Literal["mesh_warp", "pirenderer"], typer.Option()] = "mesh_warp",
     steps: Annotated[int, typer.Option(min=1, help="Sampling steps.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of sampling noise, blinks and mild movement.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Of sampling noise, blinks and mild movement.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Longest side of the video at most, px.")] = 512,
     watermark: Annotated[bool, typer.Option(help="Mark the video visibly as AI-generated.")] = True,
     frame: Annotated[Literal["face", "picture"], typer.Option(help="A square round the face, or all of it.")] = "face",

@@ -9,9 +9,14 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import shutil
+import signal
 import socket
+import sys
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -33,6 +38,7 @@ from stages.evaluation.workshop import Workshop
 HOST, PORT = "127.0.0.1", 7860
 STATIC = Path(__file__).parent
 LARGEST_FILE = 500_000_000  # bytes
+LONGEST_NAME = 80  # bytes
 HEADERS = {  # nothing from elsewhere, whatever a page is made to say
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:",
     "Referrer-Policy": "no-referrer",
@@ -53,7 +59,11 @@ class Order(BaseModel):
     frame: Literal["face", "picture"] = "face"
     renderer: Literal["mesh_warp", "pirenderer"] = "mesh_warp"
     blinks: bool = True
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0  # as torch takes them
+
+
+class Closed(Exception):
+    """Nobody waits for the head any more."""
 
 
 @dataclass
@@ -80,6 +90,12 @@ class Studio:
         self.files: dict[str, Path] = {}
         self.heads: dict[str, Head] = {}
         self.worker = ThreadPoolExecutor(1)
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        """Make no more heads; the one in the making is given up, and writes nothing after this."""
+        self.closed.set()
+        self.worker.shutdown(cancel_futures=True)
 
     def styles(self) -> list[str]:
         """EMOTION/LEVEL of the corpus' clips, strongest last; none where there is no corpus."""
@@ -92,9 +108,14 @@ class Studio:
     def place(self, name: str) -> tuple[str, Path]:
         """A new id, and where a file of that name is kept: in a folder of its own, whatever the name says."""
         key = secrets.token_hex(8)
-        self.files[key] = self.folder / key / (re.sub(r"[^\w. -]", "_", name)[-80:].lstrip(". ") or "file")
+        end = re.sub(r"[^\w. -]", "_", name).encode(errors="ignore")[-LONGEST_NAME:].decode(errors="ignore")
+        self.files[key] = self.folder / key / (end.lstrip(". ") or "file")
         self.files[key].parent.mkdir()
         return key, self.files[key]
+
+    def drop(self, key: str) -> None:
+        """Forget a file."""
+        shutil.rmtree(self.files.pop(key).parent)
 
     def make(self, order: Order) -> str:
         """Begin a head; its id.
@@ -121,12 +142,16 @@ class Studio:
 
     def _make(self, head: Head, request: Request) -> None:
         def progress(what: str, share: float) -> None:
+            if self.closed.is_set():
+                raise Closed
             head.what, head.share = what, share
 
         try:
             head.remarks = [self._plain(text) for text in talking_head(request, self.workshop, progress).remarks]
         except InputError as error:
             head.error = self._plain(str(error))
+        except Closed:
+            head.error = "the page was closed"
         except Exception:
             _log.exception("a head could not be made")
             head.error = "something went wrong; the terminal says what"
@@ -142,6 +167,14 @@ def application(studio: Studio) -> Starlette:
 
     async def upload(request: HttpRequest) -> Response:
         key, path = studio.place(request.query_params.get("name", ""))
+        try:
+            await _receive(request, path)
+        except BaseException:  # too large, or broken off
+            studio.drop(key)
+            raise
+        return JSONResponse({"id": key})
+
+    async def _receive(request: HttpRequest, path: Path) -> None:
         size = 0
         with path.open("wb") as file:
             async for piece in request.stream():
@@ -149,7 +182,6 @@ def application(studio: Studio) -> Starlette:
                 if size > LARGEST_FILE:
                     raise HTTPException(413, f"files of {LARGEST_FILE // 10**6} MB at most")
                 file.write(piece)
-        return JSONResponse({"id": key})
 
     async def order(request: HttpRequest) -> Response:
         if request.headers.get("content-type") != "application/json":  # other pages cannot send that unasked
@@ -206,20 +238,20 @@ def _static(name: str):
 
 
 def serve(workshop: Workshop, port: int = PORT) -> None:
-    """Serve the page until Ctrl-C.
+    """Serve the page until Ctrl-C, or SIGTERM, which ends the process; either way nothing stays in the folder.
 
     Raises:
         InputError: a network that it needs has not been trained, or the port is taken.
     """
     for needed in ("face_model", "denoiser", "style_predictor"):
         getattr(workshop, needed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by default it leaves the folder behind
     with tempfile.TemporaryDirectory(prefix="talking-heads-") as folder, socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, port))
         except OSError as error:
             raise InputError(f"--port {port} of {HOST} cannot be had: {error.strerror}; give another") from error
-        studio = Studio(workshop, Path(folder))
-        print(f"http://{HOST}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
-        uvicorn.Server(uvicorn.Config(application(studio), log_level="warning")).run([listening])
-        studio.worker.shutdown(wait=False, cancel_futures=True)
+        with suppress(KeyboardInterrupt), closing(Studio(workshop, Path(folder))) as studio:
+            print(f"http://{HOST}:{listening.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+            uvicorn.Server(uvicorn.Config(application(studio), log_level="warning")).run([listening])

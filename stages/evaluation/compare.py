@@ -179,14 +179,18 @@ def videos(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in VIDEOS and path.is_file():
-            if path.stem in found:
-                raise ValueError(f"{folder}: {found[path.stem].name} and {path.name} are videos of one clip; keep one")
-            found[path.stem] = path
+    for path in filter(is_video, sorted(folder.iterdir())):
+        if path.stem in found:
+            raise ValueError(f"{folder}: {found[path.stem].name} and {path.name} are videos of one clip; keep one")
+        found[path.stem] = path
     if not found:
         raise ValueError(f"{folder} holds no video: <clip_id>.mp4 is expected")
     return found
+
+
+def is_video(path: Path) -> bool:
+    """Does a file count as a video, by its name? Hidden ones (unfinished, or macOS' companions) do not."""
+    return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
 
 
 def wanted(clip_id: str, found: Mapping[str, Path], folder: Path, real: Collection[str]) -> Wanted:

@@ -27,6 +27,7 @@ class View:
         picture: (H, W, 3) uint8 RGB. landmarks: (468, 3) px in it.
         faces: in the photograph. face_px: width of the one that speaks there, before any change of size.
         whole: the photograph (H', W', 3), and matrix: (2, 3) from it to `picture`; None where frames stand alone.
+        longest: px, longer side of frames that are shown smaller than they are drawn; None: shown as they are.
     """
 
     picture: np.ndarray
@@ -35,15 +36,18 @@ class View:
     face_px: float
     whole: np.ndarray | None = None
     matrix: np.ndarray | None = None
+    longest: int | None = None
 
     def film(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Frames as they are shown."""
-        return iter(frames) if self.whole is None else pasted(frames, self.whole, self.matrix)
+        if self.whole is not None:
+            return pasted(frames, self.whole, self.matrix)
+        return iter(frames) if self.longest is None else (resized(frame, self.longest) for frame in frames)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the video, px."""
-        height, width = (self.picture if self.whole is None else self.whole).shape[:2]
+        height, width = next(self.film([self.picture])).shape[:2]
         return width, height
 
 
@@ -68,13 +72,13 @@ def view(picture: np.ndarray, name: str, frame: Frame, size: int, margin: float)
 def drawn_view(picture: np.ndarray, name: str, frame: Frame, size: int, crop: Crop) -> View:
     """For PIRenderer, which draws the square that it was trained on; it is pasted back where all is wanted.
 
-    Raises as :func:`view`.
+    Args and raises as :func:`view`.
     """
     landmarks, faces, face_px = _looked(picture, name)
     square = square_round(picture, landmarks, crop.margin, crop.size)
     points = find_face(square, name)[0]
     if frame == "face":
-        return View(square, points, faces, face_px)
+        return View(square, points, faces, face_px, longest=min(size, crop.size))
     whole = resized(picture, size)
     scaled = landmarks * (whole.shape[1] / picture.shape[1])
     return View(square, points, faces, face_px, whole, square_matrix(scaled, crop.margin, crop.size))

@@ -254,6 +254,9 @@ def note(request: Request) -> str:
         renderer=request.renderer,
         steps=request.steps,
         seed=request.seed,
+        size=request.size,
+        frame=request.frame,
+        blinks=request.blinks,
     )
 
 

@@ -14,6 +14,7 @@ from stages.corpus.encode import write_mp4
 from stages.evaluation.inputs import InputError
 
 WATERMARK = "AI-generated"
+MARK_MARGIN = 6  # px beside the text
 SOFTWARE = "dreamtalk-open"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """What provenance standards (IPTC, C2PA) call media made by a trained model."""
@@ -37,8 +38,10 @@ def watermarked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         frame = frame.copy()
         height, width = frame.shape[:2]
         scale = max(width / 800, 0.3)
+        (across, _), _ = cv2.getTextSize(WATERMARK, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        scale *= min(1, (width - 2 * MARK_MARGIN) / across)  # small, rather than cut off
         (across, _), below = cv2.getTextSize(WATERMARK, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        corner = (width - across - 6, height - below - 2)
+        corner = (width - across - MARK_MARGIN, height - below - 2)
         for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             cv2.putText(frame, WATERMARK, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
         yield frame

@@ -31,6 +31,8 @@ class Blink(Section):
 
 class Pause(Section):
     below_db: Positive
+    noise_db: Positive
+    clear_db: Positive
     least_s: Positive
     lead_s: Positive
     calm_s: Positive

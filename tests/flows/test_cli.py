@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -290,6 +291,7 @@ def test_wrong_use_is_told_in_one_line(here: Path, tmp_path: Path) -> None:
     says(dreamtalk("sing"), "sing")
     says(generate(tmp_path / "out.mp4", "--renderer", "oil"), "--renderer")
     says(generate(tmp_path / "out.mp4", "--steps", 0), "--steps")
+    says(generate(tmp_path / "out.mp4", "--seed", 2**64), "--seed")
     says(dreamtalk("evaluate", "--truth", here, "--method", "ours", "-o", tmp_path), "--method ours", "NAME=DIR")
     says(dreamtalk("evaluate", "--truth", "absent", "--method", "ours=.", "-o", tmp_path), "absent: no such folder")
 
@@ -305,6 +307,25 @@ def test_evaluate_writes_the_table_and_the_summary(here: Path, tmp_path: Path) -
     assert (tmp_path / "summary.json").exists()
     (tmp_path / "empty").mkdir()
     says(dreamtalk("evaluate", "--truth", tmp_path / "empty", "--method", "x=.", "-o", tmp_path), "empty", "no video")
+
+
+@pytest.mark.parametrize("judge", ["syncnet_weights", "arcface_onnx", "vgg16_weights"])
+def test_a_judge_that_cannot_be_loaded_is_told_in_one_line(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str
+) -> None:
+    text = (here / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace(f"{judge}: null", f"{judge}: judges/wrong"))
+    (tmp_path / "judges").mkdir()
+    (tmp_path / "judges/wrong").write_text("no network")
+    (tmp_path / "a.mp4").touch()
+    monkeypatch.setattr("flows.commands.shell.CHECKOUT", tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = dreamtalk("evaluate", "--truth", tmp_path, "--method", f"x={tmp_path}", "-o", tmp_path / "out")
+    told = str(tmp_path / "judges/wrong")
+    if judge == "arcface_onnx" and not importlib.util.find_spec("onnxruntime"):
+        told = "onnxruntime"
+    says(result, told)
 
 
 def test_doctor_finds_what_is_there(here: Path) -> None:

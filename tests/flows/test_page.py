@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -58,6 +60,7 @@ def test_a_head_is_made_of_what_is_given(made: Path, client: TestClient, studio:
     assert client.get(f"/heads/{state['key']}/video.mp4").content[4:8] == b"ftyp"
     note = read_provenance(studio.video(state["key"]))
     assert (note["seed"], note["pose"], note["style"]) == (3, "mild", {"0": "reference"})
+    assert (note["size"], note["frame"], note["blinks"]) == (512, "face", True)
 
 
 def test_what_cannot_be_used_is_told_without_the_folders_of_the_machine(made: Path, client: TestClient) -> None:
@@ -69,7 +72,13 @@ def test_what_cannot_be_used_is_told_without_the_folders_of_the_machine(made: Pa
 
 def test_orders_that_are_refused(made: Path, client: TestClient) -> None:
     good = {"portrait": give(client, made / "face.png"), "voice": give(client, made / "voice.wav")}
-    for wrong in ({"style": "/etc/passwd"}, {"portrait": "face.png"}, {"intensity": -1}, {"watermark": False}):
+    for wrong in (
+        {"style": "/etc/passwd"},
+        {"portrait": "face.png"},
+        {"intensity": -1},
+        {"watermark": False},
+        {"seed": 2**64},
+    ):
         assert client.post("/heads", json=good | wrong).status_code == 422, wrong
     assert client.post("/heads", content="{}", headers={"Content-Type": "text/plain"}).status_code == 415
     assert client.get("/heads/none").status_code == 404
@@ -77,19 +86,60 @@ def test_orders_that_are_refused(made: Path, client: TestClient) -> None:
 
 
 def test_names_of_files_lead_nowhere(studio: Studio) -> None:
-    for name in ("../../a.png", "..", "", "/etc/passwd", "a\x00b.png", "x" * 500 + ".mat"):
+    for name in ("../../a.png", "..", "", "/etc/passwd", "a\x00b.png", "\U00020000" * 300 + ".mat", "x" * 500 + ".mat"):
         _, path = studio.place(name)
         assert path.resolve().parent.parent == studio.folder.resolve()
         path.write_bytes(b"")
     assert path.suffix == ".mat"
 
 
-@pytest.fixture
-def served(made: Path, root: Path) -> Iterator[str]:
-    """Address of the page, as `dreamtalk page` serves it."""
+def test_files_that_are_too_large_are_not_kept(
+    client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.page.LARGEST_FILE", 10)
+    assert client.put("/files", params={"name": "a.wav"}, content=b"x" * 11).status_code == 413
+    assert not studio.files
+    assert not list(studio.folder.iterdir())
+
+
+def started(made: Path, root: Path, temporary: Path) -> subprocess.Popen:
+    """`dreamtalk page`, which prints its address."""
     command = [sys.executable, "-m", "flows.cli", "page", "--port", "0"]
-    environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
-    with subprocess.Popen(command, cwd=made, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "TMPDIR": str(temporary)}
+    return subprocess.Popen(
+        command, cwd=made, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
+def test_nothing_is_left_when_it_ends(made: Path, root: Path, tmp_path: Path, sent: signal.Signals, code: int) -> None:
+    with started(made, root, tmp_path) as process:
+        try:
+            with httpx.Client(base_url=process.stdout.readline().split()[0]) as client:
+                order = {"portrait": give(client, made / "face.png"), "voice": give(client, made / "voice.wav")}
+                heads = [client.post("/heads", json=order).json()["id"] for _ in range(30)]
+                assert list(tmp_path.glob("talking-heads-*/*/voice.wav"))
+                assert not client.get(f"/heads/{heads[-1]}").json()["done"]
+            process.send_signal(sent)
+            _, told = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, "Traceback" in told) == (code, False), told
+    assert not list(tmp_path.glob("talking-heads-*"))
+
+
+def test_a_head_in_the_making_is_given_up(made: Path, client: TestClient, studio: Studio) -> None:
+    order = {"portrait": give(client, made / "face.png"), "voice": give(client, made / "voice.wav")}
+    heads = [client.post("/heads", json=order).json()["id"] for _ in range(3)]
+    studio.close()
+    assert not studio.video(heads[-1]).exists()
+    assert studio.heads[heads[-1]].what == "waiting"
+    assert not list(studio.folder.glob(".*"))  # nothing half written
+
+
+@pytest.fixture
+def served(made: Path, root: Path, tmp_path: Path) -> Iterator[str]:
+    with started(made, root, tmp_path) as process:
         yield process.stdout.readline().split()[0]
         process.terminate()
 

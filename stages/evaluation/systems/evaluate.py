@@ -22,7 +22,7 @@ from stages import params, shards, tables, tracking
 from stages.columns import KEY, Columns, write_shard
 from stages.corpus.media import Clips
 from stages.evaluation import scoring
-from stages.evaluation.compare import Wanted, videos, wanted
+from stages.evaluation.compare import Wanted, is_video, videos, wanted
 from stages.evaluation.evaluate import CODE, GROUND_TRUTH, ROOT, SHARD_CLIPS, landmarks_of, rulers_of
 from stages.evaluation.metrics.summary import summarise
 from stages.evaluation.motion_scores import MotionJudges, motion_scores
@@ -83,9 +83,9 @@ def evaluate(name: str, folder: Path, settings: params.Params, data: Path, model
     work = [(clip_id, wanted(clip_id, found, folder, known)) for clip_id in sorted(known)]
     rulers, model = rulers_of(settings.evaluate, models), models / "face_model/face_model.npz"
     groups = shards.split_in_shards(work, SHARD_CLIPS)
-    version = _version(rulers, model, truth)
+    version, clips = _version(rulers, model, truth), Clips(data / "clips")
     keys = [
-        shards.shard_key(version, rulers, settings.fit.model_dump(), [(i, _digest(place.path)) for i, place in group])
+        shards.shard_key(version, rulers, settings.fit.model_dump(), [seen(*one, clips) for one in group])
         for group in groups
     ]
     jobs = [(rulers, settings.fit, data, truth, model, group) for group in groups]
@@ -99,13 +99,26 @@ def evaluate(name: str, folder: Path, settings: params.Params, data: Path, model
     return scores[[*(c for c in scores if c != "reason"), "reason"]].sort_values(KEY, ignore_index=True)
 
 
+def there(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The methods' folders, by name: those that hold videos, and those that hold something else only.
+
+    Raises:
+        ValueError: a name cannot be a method's.
+    """
+    full = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.iterdir()))
+    odd = [path.name for path in full if not NAME.fullmatch(path.name)]
+    if odd:
+        raise ValueError(f"{folder}/{odd[0]}: a method's name may have letters, digits, -, _ and . only; rename it")
+    ready = [path for path in full if any(map(is_video, path.iterdir()))]
+    return ready, [path for path in full if path not in ready]
+
+
 def main() -> int:
     try:
         settings = params.load()
-        methods = sorted(path for path in FOLDER.iterdir() if path.is_dir() and any(path.iterdir()))
-        odd = [path.name for path in methods if not NAME.fullmatch(path.name)]
-        if odd:
-            raise ValueError(f"{FOLDER}/{odd[0]}: a method's name may have letters, digits, -, _ and . only; rename it")
+        methods, unfinished = there(FOLDER)
+        for path in unfinished:
+            print(f"evaluate_methods: {path} holds no video yet, and is left out: <clip_id>.mp4 is expected")
         out, metrics = fresh_dir(OUT), Path("metrics/evaluate_methods.json")
         with tracking.stage_run("evaluate_methods", settings, ["evaluate", "fit"], out=out, metrics=metrics) as run:
             summary: dict[str, float] = {"methods": float(len(methods))}
@@ -119,7 +132,8 @@ def main() -> int:
                 summary |= {f"{folder.name}/{key}": value for key, value in means.items()}
                 run.table(f"per_clip_{folder.name}", table)
             run.summary(summary)
-            write_json(sorted(path.name for path in methods), out / "methods.json")
+            names = {"methods": methods, "without_videos": unfinished}
+            write_json({key: [path.name for path in paths] for key, paths in names.items()}, out / "methods.json")
     except (params.ParamsError, FileNotFoundError, ValueError) as error:
         print(f"evaluate_methods: {error}", file=sys.stderr)
         return 2
@@ -132,8 +146,10 @@ def _version(rulers: Settings, model: Path, truth: Path) -> str:
     return shards.shard_key(code, [path and sha256(path) for path in files])
 
 
-def _digest(video: Path) -> str | None:
-    return sha256(video) if video.is_file() else None
+def seen(clip_id: str, place: Wanted, clips: Clips) -> tuple[str | None, ...]:
+    """What a clip's scores and remarks depend on: its truth, the video, and the name that a remark suggests."""
+    video = sha256(place.path) if place.path.is_file() else None
+    return clip_id, clips.table.loc[clip_id, "sha256"], video, place.mistaken
 
 
 @cache

@@ -13,7 +13,7 @@ import pytest
 
 from stages.corpus.decode import read_video
 from stages.corpus.encode import write_mp4
-from stages.evaluation.compare import compare
+from stages.evaluation.compare import compare, videos
 from stages.evaluation.scoring import Settings
 
 SETTINGS = Settings(size=256, vshift=5, min_face_rate=0.5)
@@ -106,6 +106,12 @@ def test_bad_folders_are_named(truth: Path, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no video"):
         compare(tmp_path / "empty", {"x": truth}, tmp_path / "out", SETTINGS)
+
+
+def test_hidden_files_are_no_clips(tmp_path: Path):
+    for name in ("c1.mp4", "._c1.mp4", ".c1.0123abcd.tmp.mp4", "notes.txt"):
+        (tmp_path / name).touch()
+    assert videos(tmp_path) == {"c1": tmp_path / "c1.mp4"}
 
 
 def test_a_damaged_truth_costs_its_own_clip_only(truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

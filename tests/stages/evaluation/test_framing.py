@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from stages.evaluation.framing import pasted, view
+from stages import params
+from stages.evaluation.framing import drawn_view, pasted, view
 from stages.evaluation.portrait import square_matrix, square_round
 from tests.stages.evaluation import talking
 
@@ -29,6 +32,15 @@ def test_the_face_is_cut_out_or_all_is_shown(large: tuple[np.ndarray, np.ndarray
     assert whole.size == (512, 358)
     np.testing.assert_allclose(whole.landmarks[:, :2].mean(0) / 0.512, large[1][:, :2].mean(0), atol=6)
     assert square.face_px == pytest.approx(np.ptp(large[1][:, 0]), rel=0.1)
+
+
+def test_drawn_faces_are_shown_no_larger_than_asked_for(large: tuple[np.ndarray, np.ndarray], root: Path) -> None:
+    crop = params.load(root / "params.yaml").crop
+    for frame, asked, expected in (("face", 128, (128, 128)), ("face", 512, (256, 256)), ("picture", 500, (500, 350))):
+        seen = drawn_view(large[0], "wide.png", frame, asked, crop)
+        assert seen.picture.shape == (256, 256, 3)
+        shown = list(seen.film([seen.picture] * 2))
+        assert [picture.shape[1::-1] for picture in shown] == [seen.size] * 2 == [expected] * 2
 
 
 def test_a_square_goes_back_where_it_was(large: tuple[np.ndarray, np.ndarray]) -> None:

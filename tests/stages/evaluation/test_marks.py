@@ -10,7 +10,7 @@ import pytest
 from stages.corpus import decode
 from stages.corpus.encode import write_mp4
 from stages.evaluation.inputs import InputError
-from stages.evaluation.marks import check_free, provenance, read_provenance, write_head
+from stages.evaluation.marks import check_free, provenance, read_provenance, watermarked, write_head
 
 FRAMES = [np.full((256, 256, 3), 90, np.uint8)] * 3
 
@@ -25,6 +25,14 @@ def test_note_and_mark(tmp_path: Path) -> None:
         assert note["seed"] == 7
         seen = np.ptp(decode.read_video(out, 25)[1].astype(int)[200:])
         assert (seen > 100) is np.True_ if watermark else seen < 10
+
+
+@pytest.mark.parametrize("width", [40, 64, 66, 256])
+def test_the_mark_is_whole_in_narrow_pictures(width: int) -> None:
+    (marked,) = watermarked([np.full((64, width, 3), 90, np.uint8)])
+    columns = np.flatnonzero(np.any(marked != 90, axis=(0, 2)))
+    assert 0 < columns[0] < columns[-1] < width - 1
+    assert np.ptp(columns) > min(width / 2, 50)
 
 
 def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from stages.evaluation.pauses import at_rest, resting
 from stages.params import Pause
 from tests.stages.evaluation import talking
 
-SETTINGS = Pause(below_db=35.0, least_s=0.2, lead_s=0.08, calm_s=0.12)
+SETTINGS = Pause(below_db=35.0, noise_db=3.0, clear_db=15.0, least_s=0.2, lead_s=0.08, calm_s=0.12)
 
 
 def sound(*parts: tuple[float, float]) -> np.ndarray:
@@ -32,6 +32,22 @@ def test_silence_and_noise_throughout() -> None:
     assert resting(sound((2, 1e-5)), 50, 25, SETTINGS).min() > 0.99
     assert resting(sound((2, 0.1)), 50, 25, SETTINGS).max() == 0
     assert len(resting(np.zeros(1, np.float32), 1, 25, SETTINGS)) == 1
+
+
+def test_a_pause_is_found_beside_an_offset_and_in_noise() -> None:
+    clean = sound((1, 0.1), (1, 1e-4), (1, 0.1))
+    noise = np.random.default_rng(1).normal(size=len(clean))
+    for disturbed in (clean + 0.05, clean + 0.01 * noise):
+        rest = resting(disturbed.astype(np.float32), 75, 25, SETTINGS)
+        assert rest[:20].max() < 0.05
+        assert rest[29:45].min() > 0.95
+        assert rest[55:].max() < 0.05
+    assert resting((clean + 0.05 * noise).astype(np.float32), 75, 25, SETTINGS).max() == 0  # nothing to go by
+
+
+def test_who_never_pauses_keeps_speaking() -> None:
+    syllables = sound(*[(0.2, level) for level in (0.1, 0.03, 0.08, 0.05) * 5])  # 10 dB apart
+    assert resting(syllables, 100, 25, SETTINGS).max() == 0
 
 
 def test_lips_close_as_far_as_they_rest() -> None:

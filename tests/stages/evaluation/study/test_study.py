@@ -70,6 +70,15 @@ def test_equal_arguments_give_equal_pages(study, folders, tmp_path):
         assert (tmp_path / "page" / file).read_bytes() == (study[0] / file).read_bytes()
 
 
+def test_other_orders_are_another_study(study, folders, tmp_path):
+    methods, references = {name: folders[name] for name in METHODS}, folders["reference"]
+    for name, extra in {"once": {"each_clip_once": True}, "more": {"participants": 7}}.items():
+        options = {"participants": 6, "size": 64} | extra
+        other = kit.make(methods, tmp_path / name, references=references, **options)
+        assert other["videos"] == study[1]["videos"]
+        assert other["study"] != study[1]["study"]
+
+
 def test_everybody_sees_everything_in_another_order():
     orders = kit.orders(3, 10, 5, each_clip_once=False, seed=1)
     assert all(sorted(order) == list(range(30)) for order in orders)

@@ -18,8 +18,10 @@ from dreamtalk_models.syncnet import SyncNet
 from stages import params
 from stages.corpus.decode import read_audio, read_video
 from stages.corpus.encode import write_mp4
+from stages.corpus.media import Clips
 from stages.evaluation import coefficients
 from stages.evaluation import evaluate as own
+from stages.evaluation.compare import Wanted
 from stages.evaluation.report.paper_tables import load_published
 from stages.evaluation.systems import evaluate as stage
 from stages.evaluation.systems.manifest import INPUTS, systems
@@ -113,3 +115,29 @@ def test_a_methods_videos_are_scored_beside_ours(scored: pd.DataFrame):
 def test_what_is_not_there_says_why(scored: pd.DataFrame):
     assert scored.loc["b2", "reason"] == "the video is missing; is it b2_result.mp4?"
     assert scored.loc["b2", ["ssim", "md", "sa"]].isna().all()
+
+
+def test_folders_without_videos_are_left_out(tmp_path: Path):
+    for name in ("done/a.mp4", "nested/videos/a.mp4", "begun/README.md", "broken/._a.mp4", "README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    ready, unfinished = stage.there(tmp_path)
+    assert [path.name for path in ready] == ["done"]
+    assert [path.name for path in unfinished] == ["begun", "broken", "nested"]
+    (tmp_path / "a name").mkdir()
+    (tmp_path / "a name/a.mp4").touch()
+    with pytest.raises(ValueError, match="a name: a method's name may have"):
+        stage.there(tmp_path)
+
+
+def test_scores_depend_on_the_truth_and_on_the_name_that_a_remark_suggests(reproduction: Path, tmp_path: Path):
+    clips = Clips(reproduction / "data/clips")
+    (tmp_path / "b1.mp4").write_bytes(b"video")
+    places = [
+        Wanted(tmp_path / "b1.mp4", None),
+        Wanted(tmp_path / "none.mp4", None),
+        Wanted(tmp_path / "none.mp4", "b"),
+    ]
+    seen = [stage.seen("b1", place, clips) for place in places]
+    clips.table.loc["b1", "sha256"] = "another"
+    assert len({*seen, stage.seen("b1", places[0], clips)}) == 4
