@@ -12,7 +12,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import artifacts, study
+from flows import artifacts, study, workspace
 from flows.graph import survey, with_needs
 from flows.progress import artifact_key
 from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph
@@ -50,7 +50,7 @@ def ablate(
     logger = get_run_logger()
     chosen = study.points(grid, seeds)
     rows, runs = [], []
-    with study.borrowed_workspace():
+    with workspace.held(f"ablate {name}", logger.warning), workspace.borrowed(logger.warning):
         for point in chosen:  # all of them first: a wrong value is no news to get after hours
             study.set_parameters(point)
         for number, point in enumerate(chosen):

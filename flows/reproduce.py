@@ -22,7 +22,7 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import artifacts
+from flows import artifacts, workspace
 from flows.graph import Stage, survey, with_needs
 from flows.progress import Progress
 from flows.stage_process import StageFailed, allow_starts, run_stage, stop_all
@@ -152,7 +152,8 @@ def reproduce(
     Returns:
         One row per stage: stage, outcome (ran, unchanged, restored) and seconds.
     """
-    graph, unchanged = survey()
-    rows = run_graph(with_needs(graph, stages), unchanged, parallel, time_limit_h)
+    with workspace.held("reproduce", get_run_logger().warning):
+        graph, unchanged = survey()
+        rows = run_graph(with_needs(graph, stages), unchanged, parallel, time_limit_h)
     artifacts.results(Path())
     return rows

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +14,13 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from scipy import stats
 
+from flows.workspace import BACKUP, dvc
 from stages import params as parameters
 from stages.evaluation.report.layouts import LAYOUTS, METRICS
 from stages.files import atomic_path
 from stages.params import PARAMS_FILE, ParamsError
 
 STUDIES = Path("reports/studies")
-BACKUP = Path(".work/study")  # what stood here before a study, until the study has put it back
-RESTORED = (PARAMS_FILE, Path("dvc.lock"))
 CONFIDENCE = 0.95
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 GROUPS = {"profile", "corpus"}  # each sets many parameters
@@ -71,35 +66,6 @@ def points(grid: list[str], seeds: list[int]) -> list[Point]:
     return [Point(tuple(setting[str(PARAMS_FILE)]), seed) for setting in settings for seed in seeds]
 
 
-@contextmanager
-def borrowed_workspace() -> Iterator[None]:
-    """Put params.yaml, dvc.lock and the outputs back as they were; also what a killed study has left changed."""
-    _put_back()
-    BACKUP.mkdir(parents=True)
-    for path in RESTORED:
-        if path.is_file():
-            (BACKUP / path.name).write_bytes(path.read_bytes())
-    (BACKUP / "complete").touch()
-    try:
-        yield
-    finally:
-        _put_back()
-
-
-def _put_back() -> None:
-    if not BACKUP.exists():
-        return
-    if (BACKUP / "complete").exists():
-        for path in RESTORED:
-            if (BACKUP / path.name).is_file():
-                path.write_bytes((BACKUP / path.name).read_bytes())
-        if (BACKUP / "dvc.lock").is_file():
-            _dvc("checkout", "--force", "--allow-missing", "--quiet")
-    for path in BACKUP.iterdir():
-        path.unlink()
-    BACKUP.rmdir()
-
-
 def set_parameters(point: Point) -> None:
     """Write the point's parameters into params.yaml, over those that stood there before the study.
 
@@ -120,14 +86,7 @@ def save_experiment(name: str) -> None:
     Raises:
         RuntimeError: DVC refuses, as in a repository without a commit.
     """
-    _dvc("exp", "save", "--force", "--name", name)
-
-
-def _dvc(*arguments: str) -> None:
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"dvc {' '.join(arguments)}: {done.stderr.strip()[-1000:]}")
+    dvc("exp", "save", "--force", "--name", name)
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:

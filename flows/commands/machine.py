@@ -51,10 +51,11 @@ def watched(prefect_port: int) -> Iterator[None]:
     atexit.register(server.close)  # runs after what Prefect registers later, which sends the last log lines
     print(f"Watch it at {server.enter_context(prefect_server(prefect_port))}", flush=True)
     from flows.stage_process import StageFailed  # Prefect reads its settings when it is imported
+    from flows.workspace import WorkspaceBusy
 
     try:
         yield
-    except ValueError as error:
+    except (ValueError, WorkspaceBusy) as error:
         fail(" ".join(str(error).split()))
     except StageFailed:
         sys.exit(1)

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from flows import study
+from flows.workspace import borrowed as borrowed_workspace
+from flows.workspace import held
 from stages.params import ParamsError
 
 
@@ -33,7 +35,7 @@ def test_a_study_that_makes_no_sense_is_refused(grid: list[str], seeds: list[int
 
 def test_parameters_are_set_point_by_point_and_put_back(workspace: Path) -> None:
     before = (workspace / "params.yaml").read_bytes()
-    with study.borrowed_workspace():
+    with borrowed_workspace(print):
         study.set_parameters(study.Point(("denoiser.sync_weight=0.5",), 1))
         study.set_parameters(study.Point(("denoiser.layers=2",), 7))
         now = yaml.safe_load((workspace / "params.yaml").read_text())
@@ -42,18 +44,18 @@ def test_parameters_are_set_point_by_point_and_put_back(workspace: Path) -> None
     assert (workspace / "params.yaml").read_bytes() == before
 
 
-def test_what_a_killed_study_left_is_put_back_by_the_next(workspace: Path) -> None:
+def test_what_a_killed_study_left_is_put_back_by_the_next_flow(workspace: Path) -> None:
     before = (workspace / "params.yaml").read_bytes()
-    killed = study.borrowed_workspace()
+    killed = borrowed_workspace(print)
     killed.__enter__()
     study.set_parameters(study.Point((), 5))
-    with study.borrowed_workspace():
+    with held("reproduce", print):
         assert (workspace / "params.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize("override", ["denoiser.sync_wait=1", "denoiser.layers=many"])
 def test_an_impossible_parameter_is_named(workspace: Path, override: str) -> None:
-    with study.borrowed_workspace(), pytest.raises(ParamsError, match=override.partition("=")[0].partition(".")[2]):
+    with borrowed_workspace(print), pytest.raises(ParamsError, match=override.partition("=")[0].partition(".")[2]):
         study.set_parameters(study.Point((override,), 0))
 
 

@@ -1,0 +1,46 @@
+"""One flow at a time, and a killed one keeps nobody waiting."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.workspace import WorkspaceBusy, held
+
+HOLD = """
+from flows.workspace import held
+with held("ablate long", print):
+    print("holding", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    return tmp_path
+
+
+def test_a_second_flow_is_told_who_holds_the_workspace(workspace: Path, root: Path) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen([sys.executable, "-c", HOLD], env=environment, **pipes) as other:
+        assert other.stdout.readline() == "holding\n"
+        with pytest.raises(WorkspaceBusy, match=rf"ablate long \(process {other.pid}\) works on"), held("me", print):
+            pass
+        other.kill()
+        other.wait()
+        with held("reproduce", print):
+            pass
+
+
+def test_two_flows_of_one_process_are_kept_apart_too(workspace: Path) -> None:
+    with held("prepare", print), pytest.raises(WorkspaceBusy, match="prepare"), held("reproduce", print):
+        pass
+    with held("reproduce", print):
+        pass
