@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from scipy import stats
 
-from flows.workspace import BACKUP, dvc
+from flows import workspace
 from stages import params as parameters
 from stages.evaluation.report.layouts import LAYOUTS, METRICS
 from stages.files import atomic_path
@@ -72,12 +72,14 @@ def set_parameters(point: Point) -> None:
     Raises:
         ParamsError: there is no such parameter, or its value is impossible.
     """
-    PARAMS_FILE.write_bytes((BACKUP / PARAMS_FILE.name).read_bytes())
+    draft = workspace.BACKUP / f"draft-{PARAMS_FILE.name}"
+    draft.write_bytes((workspace.BACKUP / PARAMS_FILE.name).read_bytes())
     try:
-        apply_overrides(PARAMS_FILE, [*point.overrides, f"training_seed={point.seed}"])
+        apply_overrides(draft, [*point.overrides, f"training_seed={point.seed}"])
     except (DvcException, OmegaConfBaseException) as error:
         raise ParamsError(f"{point.label}: {' '.join(str(error.__cause__ or error).split())}") from error
-    parameters.load()
+    parameters.load(draft)
+    workspace.set_parameters(draft.read_bytes())
 
 
 def save_experiment(name: str) -> None:
@@ -86,7 +88,7 @@ def save_experiment(name: str) -> None:
     Raises:
         RuntimeError: DVC refuses, as in a repository without a commit.
     """
-    dvc("exp", "save", "--force", "--name", name)
+    workspace.dvc("exp", "save", "--force", "--name", name)
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:

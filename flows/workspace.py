@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -68,19 +69,43 @@ def borrowed(warn: Callable[[str], object]) -> Iterator[None]:
         put_back(warn)
 
 
+def set_parameters(content: bytes) -> None:
+    """Make this params.yaml, in a borrowed workspace; noted first, to be told from what somebody edits meanwhile."""
+    with WRITTEN.open("a", encoding="utf-8") as written:
+        written.write(hashlib.sha256(content).hexdigest() + "\n")
+    with atomic_path(PARAMS_FILE) as tmp:
+        tmp.write_bytes(content)
+
+
 def put_back(warn: Callable[[str], object]) -> None:
     """Undo what a study has changed; nothing where there was none."""
     if not BACKUP.exists():
         return
     if (BACKUP / "complete").exists():
-        for path in RESTORED:
-            if (BACKUP / path.name).is_file():
-                path.write_bytes((BACKUP / path.name).read_bytes())
-        if (BACKUP / "dvc.lock").is_file():
-            dvc("checkout", "--force", "--allow-missing", "--quiet")
+        _put_back_parameters(warn)
+        _put_back_outputs()
     for path in BACKUP.iterdir():
         path.unlink()
     BACKUP.rmdir()
+
+
+def _put_back_parameters(warn: Callable[[str], object]) -> None:
+    """Leave params.yaml alone where it is neither as before the study nor as the study wrote it: a user's work."""
+    before = (BACKUP / PARAMS_FILE.name).read_bytes()
+    written = WRITTEN.read_text(encoding="utf-8").split() if WRITTEN.exists() else []
+    now = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else before
+    if now != before and hashlib.sha256(now).hexdigest() not in written:
+        warn(f"{PARAMS_FILE} was edited since a study began; it stays as it is now (see git diff {PARAMS_FILE})")
+        return
+    with atomic_path(PARAMS_FILE) as tmp:
+        tmp.write_bytes(before)
+
+
+def _put_back_outputs() -> None:
+    lock = BACKUP / "dvc.lock"
+    if lock.is_file():
+        Path("dvc.lock").write_bytes(lock.read_bytes())
+        dvc("checkout", "--force", "--allow-missing", "--quiet")
 
 
 def dvc(*arguments: str) -> None:

@@ -53,6 +53,18 @@ def test_what_a_killed_study_left_is_put_back_by_the_next_flow(workspace: Path) 
         assert (workspace / "params.yaml").read_bytes() == before
 
 
+def test_what_was_edited_after_a_killed_study_stays(workspace: Path) -> None:
+    killed, told = borrowed_workspace(print), []
+    killed.__enter__()
+    study.set_parameters(study.Point((), 5))
+    edited = (workspace / "params.yaml").read_text().replace("training_seed: 5", "training_seed: 6")
+    (workspace / "params.yaml").write_text(edited)
+    for _ in range(2):
+        with held("reproduce", told.append):
+            assert (workspace / "params.yaml").read_text() == edited
+    assert len(told) == 1 and "params.yaml was edited" in told[0]
+
+
 @pytest.mark.parametrize("override", ["denoiser.sync_wait=1", "denoiser.layers=many"])
 def test_an_impossible_parameter_is_named(workspace: Path, override: str) -> None:
     with borrowed_workspace(print), pytest.raises(ParamsError, match=override.partition("=")[0].partition(".")[2]):
