@@ -19,7 +19,7 @@ LOCK = Path(".work/flow.lock")
 HOLDER = Path(".work/flow.txt")  # beside the lock: taking a lock file empties it
 BACKUP = Path(".work/study")  # what stood here before a study, until the study has put it back
 WRITTEN = BACKUP / "written"  # digests of what the study has made of params.yaml
-RESTORED = (PARAMS_FILE, Path("dvc.lock"))
+DVC_LOCK = Path("dvc.lock")
 
 
 class WorkspaceBusy(RuntimeError):
@@ -59,7 +59,7 @@ def held(by: str, warn: Callable[[str], object]) -> Iterator[None]:
 def borrowed(warn: Callable[[str], object]) -> Iterator[None]:
     """Put params.yaml, dvc.lock and the outputs back as they are now; the workspace must be held."""
     BACKUP.mkdir(parents=True)
-    for path in RESTORED:
+    for path in (PARAMS_FILE, DVC_LOCK):
         if path.is_file():
             (BACKUP / path.name).write_bytes(path.read_bytes())
     (BACKUP / "complete").touch()
@@ -83,7 +83,7 @@ def put_back(warn: Callable[[str], object]) -> None:
         return
     if (BACKUP / "complete").exists():
         _put_back_parameters(warn)
-        _put_back_outputs()
+        _put_back_outputs(warn)
     for path in BACKUP.iterdir():
         path.unlink()
     BACKUP.rmdir()
@@ -101,11 +101,15 @@ def _put_back_parameters(warn: Callable[[str], object]) -> None:
         tmp.write_bytes(before)
 
 
-def _put_back_outputs() -> None:
-    lock = BACKUP / "dvc.lock"
-    if lock.is_file():
-        Path("dvc.lock").write_bytes(lock.read_bytes())
+def _put_back_outputs(warn: Callable[[str], object]) -> None:
+    before = BACKUP / DVC_LOCK.name
+    if before.is_file():
+        with atomic_path(DVC_LOCK) as tmp:
+            tmp.write_bytes(before.read_bytes())
         dvc("checkout", "--force", "--allow-missing", "--quiet")
+    elif DVC_LOCK.is_file():  # else its numbers would pass for those of params.yaml
+        DVC_LOCK.unlink()
+        warn(f"there was no {DVC_LOCK} before the study: it is gone again; outputs stay as the study made them")
 
 
 def dvc(*arguments: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.workspace import WorkspaceBusy, held
+from flows.workspace import WorkspaceBusy, borrowed, held, set_parameters
 
 HOLD = """
 from flows.workspace import held
@@ -44,3 +44,24 @@ def test_two_flows_of_one_process_are_kept_apart_too(workspace: Path) -> None:
         pass
     with held("reproduce", print):
         pass
+
+
+def test_a_lock_of_dvc_that_only_the_study_made_is_gone_again(workspace: Path) -> None:
+    told: list[str] = []
+    with held("ablate", told.append), borrowed(told.append):
+        (workspace / "dvc.lock").write_text("stages: {}\n")
+        (workspace / "out.txt").write_text("made")
+    assert not (workspace / "dvc.lock").exists() and (workspace / "out.txt").exists()
+    assert len(told) == 1 and "outputs stay" in told[0]
+
+
+def test_outputs_are_put_back(dvc_repo: Path) -> None:
+    repro = [sys.executable, "-m", "dvc", "repro", "-q"]
+    subprocess.run(repro, check=True)
+    lock = (dvc_repo / "dvc.lock").read_bytes()
+    with held("ablate", print), borrowed(print):
+        set_parameters(b"word: other\n")
+        subprocess.run(repro, check=True)
+        assert (dvc_repo / "second.txt").read_text() == "other"
+    assert (dvc_repo / "second.txt").read_text() == "hello"
+    assert (dvc_repo / "dvc.lock").read_bytes() == lock
