@@ -16,7 +16,7 @@ from pydantic import Field
 
 from flows import workspace
 from flows.graph import survey, with_needs
-from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph
+from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph, sync_runs
 from stages import params as parameters
 from stages.params import EXECUTOR, ParamsError
 
@@ -56,6 +56,7 @@ def prepare(
         graph, unchanged = survey()
         env = {EXECUTOR: executor} if executor else {}
         rows = run_graph(with_needs(graph, PREPARED), unchanged, parallel, time_limit_h, env)
+        sync_runs(rows)
     create_markdown_artifact(_corpus(), key="corpus", description="What the corpus holds, and what was refused")
     return rows
 

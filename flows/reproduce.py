@@ -6,6 +6,7 @@ There is no second list of stages here; what is up to date is DVC's to say, so P
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -140,6 +141,16 @@ def commit() -> str:
     return head.stdout.strip()
 
 
+def sync_runs(rows: list[dict]) -> None:
+    """Have MLflow show what DVC restored, in a process of its own; work that is done does not fail by it."""
+    if all(row["outcome"] == "unchanged" for row in rows):
+        return
+    command = [sys.executable, "-m", "flows.cli", "sync"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        get_run_logger().warning("MLflow may lack runs, `dreamtalk sync` failed: %s", done.stderr.strip()[-1000:])
+
+
 @flow(name="reproduce", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS))
 def reproduce(
     stages: list[str] | None = None, parallel: Parallel = PARALLEL, time_limit_h: TimeLimit = None
@@ -155,5 +166,6 @@ def reproduce(
     with workspace.held("reproduce", get_run_logger().warning):
         graph, unchanged = survey()
         rows = run_graph(with_needs(graph, stages), unchanged, parallel, time_limit_h)
+        sync_runs(rows)
     artifacts.results(Path())
     return rows
