@@ -97,6 +97,7 @@ def study_point(
     return found, list(logged.values())
 
 
+@artifacts.shown()
 def _publish(name: str, summary: pd.DataFrame, runs: list[str]) -> None:
     import mlflow
 

@@ -15,6 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows import workspace
+from flows.artifacts import shown
 from flows.graph import survey, with_needs
 from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph, sync_runs
 from stages import params as parameters
@@ -57,7 +58,8 @@ def prepare(
         env = {EXECUTOR: executor} if executor else {}
         rows = run_graph(with_needs(graph, PREPARED), unchanged, parallel, time_limit_h, env)
         sync_runs(rows)
-    create_markdown_artifact(_corpus(), key="corpus", description="What the corpus holds, and what was refused")
+    with shown():
+        create_markdown_artifact(_corpus(), key="corpus", description="What the corpus holds, and what was refused")
     return rows
 
 

@@ -95,7 +95,7 @@ def run_graph(
         One row per stage: stage, outcome (ran, unchanged, restored) and seconds.
 
     Raises:
-        StageFailed: the first stage that failed.
+        StageFailed: the first stage that failed; Prefect's own errors for those that crashed or were cancelled.
     """
     allow_starts()
     slots = threading.Semaphore(parallel)
@@ -114,10 +114,17 @@ def run_graph(
     states = {name: future.state for name, future in futures.items()}
     rows = [_row(name, state) for name, state in states.items()]
     artifacts.stages_table(rows)
-    for state in states.values():
-        if state.is_failed():
-            state.result()
+    raise_unless_complete(states)
     return rows
+
+
+def raise_unless_complete(states: Mapping[str, State]) -> None:
+    """Raise what ended the first stage that failed, crashed or was cancelled; RuntimeError if some have not run."""
+    for state in states.values():
+        if state.is_failed() or state.is_crashed() or state.is_cancelled():
+            state.result()
+    if left := [name for name, state in states.items() if not state.is_completed()]:
+        raise RuntimeError(f"not run: {', '.join(left)}")
 
 
 def _row(name: str, state: State) -> dict:
