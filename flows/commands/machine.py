@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.shell import fail, repository
-from flows.servers import MLFLOW_PORT, PREFECT_PORT
+from flows.servers import MLFLOW_PORT, PREFECT_PORT, taken
 
 
 def doctor() -> None:
@@ -68,5 +68,8 @@ def ui(
     """Prefect and MLflow servers and the flows' deployments, on localhost, until Ctrl-C."""
     from flows.ui import run
 
+    for option, port in (("--prefect-port", prefect_port), ("--mlflow-port", mlflow_port)):
+        if taken(port):  # a server of another clone would show, and start, that clone's runs
+            fail(f"port {port} is taken, perhaps by the pages of another clone: choose another one with {option}")
     os.chdir(repository())
     run(prefect_port, mlflow_port)
