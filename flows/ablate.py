@@ -13,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows import artifacts, study, workspace
-from flows.graph import survey, with_needs
+from flows.graph import stage_graph, survey, with_needs
 from flows.progress import artifact_key
 from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph
 from stages.tracking import POINT, STUDY
@@ -49,6 +49,7 @@ def ablate(
     """
     logger = get_run_logger()
     chosen = study.points(grid, seeds)
+    study.targets(stage_graph(), stages)
     rows, runs = [], []
     with workspace.held(f"ablate {name}", logger.warning), workspace.borrowed(logger.warning):
         for point in chosen:  # all of them first: a wrong value is no news to get after hours
@@ -79,7 +80,7 @@ def study_point(
     """One point of a study: the stages, then their numbers, and the ids of their MLflow runs."""
     context = {STUDY: name, POINT: label}
     graph, unchanged = survey()
-    targets = [stage for stage in graph.values() if {stage.name, stage.group} & set(stages)]
+    targets = study.targets(graph, stages)
     run_graph(with_needs(graph, stages), unchanged, parallel, time_limit_h, context)
     found = [
         {"stage": stage.group, "variant": stage.name.partition("@")[2], "metric": metric, "value": value}

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scipy import stats
 
 from flows import workspace
+from flows.graph import Stage, with_needs
 from stages import params as parameters
 from stages.evaluation.report.layouts import LAYOUTS, METRICS
 from stages.files import atomic_path
@@ -23,6 +24,7 @@ from stages.params import PARAMS_FILE, ParamsError
 STUDIES = Path("reports/studies")
 CONFIDENCE = 0.95
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+SEED = "training_seed"
 GROUPS = {"profile", "corpus"}  # each sets many parameters
 
 
@@ -53,17 +55,35 @@ def points(grid: list[str], seeds: list[int]) -> list[Point]:
         grid: as after ``dvc exp run -S``: "denoiser.sync_weight=0,0.02,0.08" has three values.
 
     Raises:
-        ParamsError: an override that is no parameter, or that params.yaml cannot hold; no seed, or one twice.
+        ParamsError: an override that is no parameter, or that params.yaml cannot hold; no seed, or one twice,
+            or seeds in the grid.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ParamsError("a study needs seeds, each once, as in [0, 1, 2]")
-    if groups := GROUPS & {entry.partition("=")[0] for entry in grid}:
+    names = {entry.partition("=")[0].lstrip("+~") for entry in grid}
+    if SEED in names:
+        raise ParamsError(f"each point sets {SEED} to its seeds: give them as seeds, not in the grid")
+    if groups := GROUPS & names:
         raise ParamsError(f"{', '.join(sorted(groups))} sets many parameters: compose params.yaml first (README)")
     try:
         settings = get_hydra_sweeps({str(PARAMS_FILE): grid}) if grid else [{str(PARAMS_FILE): []}]
     except HydraException as error:
         raise ParamsError(f"the grid {grid} is not understood: {error}") from error
     return [Point(tuple(setting[str(PARAMS_FILE)]), seed) for setting in settings for seed in seeds]
+
+
+def targets(graph: dict[str, Stage], stages: list[str]) -> list[Stage]:
+    """The stages whose numbers a study compares.
+
+    Raises:
+        ValueError: there is no such stage, or none of them has numbers.
+    """
+    with_needs(graph, stages)
+    found = [stage for stage in graph.values() if {stage.name, stage.group} & set(stages)]
+    if not any(stage.metrics for stage in found):
+        able = dict.fromkeys(stage.group for stage in graph.values() if stage.metrics)
+        raise ValueError(f"no numbers to compare in {', '.join(stages) or 'no stage'}; {', '.join(able)} have some")
+    return found
 
 
 def set_parameters(point: Point) -> None:
@@ -75,7 +95,7 @@ def set_parameters(point: Point) -> None:
     draft = workspace.BACKUP / f"draft-{PARAMS_FILE.name}"
     draft.write_bytes((workspace.BACKUP / PARAMS_FILE.name).read_bytes())
     try:
-        apply_overrides(draft, [*point.overrides, f"training_seed={point.seed}"])
+        apply_overrides(draft, [*point.overrides, f"{SEED}={point.seed}"])
     except (DvcException, OmegaConfBaseException) as error:
         raise ParamsError(f"{point.label}: {' '.join(str(error.__cause__ or error).split())}") from error
     parameters.load(draft)

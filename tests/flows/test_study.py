@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from flows import study
+from flows.graph import Stage, with_needs
 from flows.workspace import borrowed as borrowed_workspace
 from flows.workspace import held
 from stages.params import ParamsError
@@ -27,10 +28,25 @@ def test_a_grid_multiplies_and_each_point_has_every_seed() -> None:
     assert found[1].label == "denoiser.sync_weight=0,denoiser.layers=1,seed=4"
 
 
-@pytest.mark.parametrize("grid, seeds", [([], []), ([], [1, 1]), (["profile=paper,demo"], [0]), (["a=b=]"], [0])])
+@pytest.mark.parametrize(
+    "grid, seeds",
+    [([], []), ([], [1, 1]), (["profile=paper,demo"], [0]), (["a=b=]"], [0]), (["training_seed=1,2"], [0])],
+)
 def test_a_study_that_makes_no_sense_is_refused(grid: list[str], seeds: list[int]) -> None:
     with pytest.raises(ParamsError):
         study.points(grid, seeds)
+
+
+def test_stages_without_numbers_are_refused_before_anything_runs() -> None:
+    graph = {
+        "crop": Stage("crop", (), "", ("data/clips",), ()),
+        "evaluate@full": Stage("evaluate@full", ("crop",), "", ("metrics/full.json",), ("metrics/full.json",)),
+    }
+    assert [stage.name for stage in study.targets(graph, ["evaluate"])] == ["evaluate@full"]
+    for stages, words in ((["crop"], "crop; evaluate have"), ([], "no stage"), (["trim"], "no such stage: trim")):
+        with pytest.raises(ValueError, match=words):
+            study.targets(graph, stages)
+    assert with_needs(graph, []) == graph
 
 
 def test_parameters_are_set_point_by_point_and_put_back(workspace: Path) -> None:
