@@ -46,6 +46,10 @@ def ablate(
 
     Returns:
         The rows of reports/studies/<name>/summary.csv.
+
+    Raises:
+        ValueError: a grid or stages that make no study, told before anything runs.
+        WorkspaceBusy: another flow works here.
     """
     logger = get_run_logger()
     chosen = study.points(grid, seeds)

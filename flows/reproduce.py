@@ -169,6 +169,9 @@ def reproduce(
 
     Returns:
         One row per stage: stage, outcome (ran, unchanged, restored) and seconds.
+
+    Raises:
+        WorkspaceBusy: another flow works here.
     """
     with workspace.held("reproduce", get_run_logger().warning):
         graph, unchanged = survey()
