@@ -12,8 +12,8 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import artifacts, study
-from flows.graph import survey, with_needs
+from flows import artifacts, study, workspace
+from flows.graph import stage_graph, survey, with_needs
 from flows.progress import artifact_key
 from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph
 from stages.tracking import POINT, STUDY
@@ -46,11 +46,16 @@ def ablate(
 
     Returns:
         The rows of reports/studies/<name>/summary.csv.
+
+    Raises:
+        ValueError: a grid or stages that make no study, told before anything runs.
+        WorkspaceBusy: another flow works here.
     """
     logger = get_run_logger()
     chosen = study.points(grid, seeds)
+    study.targets(stage_graph(), stages)
     rows, runs = [], []
-    with study.borrowed_workspace():
+    with workspace.held(f"ablate {name}", logger.warning), workspace.borrowed(logger.warning):
         for point in chosen:  # all of them first: a wrong value is no news to get after hours
             study.set_parameters(point)
         for number, point in enumerate(chosen):
@@ -79,7 +84,7 @@ def study_point(
     """One point of a study: the stages, then their numbers, and the ids of their MLflow runs."""
     context = {STUDY: name, POINT: label}
     graph, unchanged = survey()
-    targets = [stage for stage in graph.values() if {stage.name, stage.group} & set(stages)]
+    targets = study.targets(graph, stages)
     run_graph(with_needs(graph, stages), unchanged, parallel, time_limit_h, context)
     found = [
         {"stage": stage.group, "variant": stage.name.partition("@")[2], "metric": metric, "value": value}
@@ -97,6 +102,7 @@ def study_point(
     return found, list(logged.values())
 
 
+@artifacts.shown()
 def _publish(name: str, summary: pd.DataFrame, runs: list[str]) -> None:
     import mlflow
 

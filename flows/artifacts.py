@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_image_artifact,
     create_link_artifact,
@@ -41,6 +44,16 @@ def compare_page(experiment: str, runs: list[str]) -> str:
     return f"{mlflow_address()}/#/compare-runs?runs={chosen}&experiments={of}"
 
 
+@contextmanager
+def shown() -> Iterator[None]:
+    """Log what keeps an artifact from being made, and go on: it fails no work that is done."""
+    try:
+        yield
+    except Exception as error:  # a server that is away, a picture that is none, a full disk
+        get_run_logger().warning("not shown in Prefect: %s", " ".join(str(error).split())[-1000:])
+
+
+@shown()
 def stage_summary(stage: Stage, outcome: str, seconds: float) -> None:
     """What one stage did: how long it took, what it wrote, its numbers; and its pictures."""
     text = [f"**{stage.name}**: {stage.description}", "", f"{outcome}, {seconds:.0f} s", ""]
@@ -54,10 +67,12 @@ def stage_summary(stage: Stage, outcome: str, seconds: float) -> None:
         )
 
 
+@shown()
 def stages_table(rows: list[dict]) -> None:
     create_table_artifact(rows, key="stages", description="What ran, and what DVC had already")
 
 
+@shown()
 def results(root: Path) -> None:
     """The numbers of all stages, and where the report and the runs are."""
     lines = ["| file | metric | value |", "|---|---|---|"]

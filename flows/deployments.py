@@ -17,7 +17,7 @@ FLOWS = {
 
 
 def deployments() -> list[RunnerDeployment]:
-    """Each flow, to be started with whatever parameters; one run at a time works on the repository."""
+    """Each flow, to be started with whatever parameters; of each, one run at a time."""
     made = []
     for place, description in FLOWS.items():
         module, name = place.split(":")

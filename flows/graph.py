@@ -52,14 +52,14 @@ def survey(root: str | Path = ".") -> tuple[dict[str, Stage], set[str]]:
 
 
 def with_needs(graph: dict[str, Stage], wanted: Iterable[str] | None) -> dict[str, Stage]:
-    """The part of `graph` that makes the `wanted` stages (a name, or a group for all its variants); None: all of it.
+    """The part of `graph` that makes the `wanted` stages (a name, or a group for all its variants); none: all of it.
 
     Raises:
         ValueError: there is no such stage; names those that there are.
     """
-    if wanted is None:
+    wanted = set(wanted or ())
+    if not wanted:
         return graph
-    wanted = set(wanted)
     if unknown := wanted - set(graph) - {stage.group for stage in graph.values()}:
         raise ValueError(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(graph)}")
     chosen: set[str] = set()

@@ -14,8 +14,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows import workspace
+from flows.artifacts import shown
 from flows.graph import survey, with_needs
-from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph
+from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph, sync_runs
 from stages import params as parameters
 from stages.params import EXECUTOR, ParamsError
 
@@ -47,13 +49,17 @@ def prepare(
     Raises:
         ParamsError: the corpus of params.yaml is not a folder of videos, so that nothing can be added to it.
         FileExistsError: another file has the name of a new one; nothing is copied then.
+        WorkspaceBusy: another flow works here.
     """
-    if videos is not None:
-        take_in(videos)
-    graph, unchanged = survey()
-    env = {EXECUTOR: executor} if executor else {}
-    rows = run_graph(with_needs(graph, PREPARED), unchanged, parallel, time_limit_h, env)
-    create_markdown_artifact(_corpus(), key="corpus", description="What the corpus holds, and what was refused")
+    with workspace.held("prepare", get_run_logger().warning):
+        if videos is not None:
+            take_in(videos)
+        graph, unchanged = survey()
+        env = {EXECUTOR: executor} if executor else {}
+        rows = run_graph(with_needs(graph, PREPARED), unchanged, parallel, time_limit_h, env)
+        sync_runs(rows)
+    with shown():
+        create_markdown_artifact(_corpus(), key="corpus", description="What the corpus holds, and what was refused")
     return rows
 
 

@@ -6,6 +6,7 @@ There is no second list of stages here; what is up to date is DVC's to say, so P
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import artifacts
+from flows import artifacts, workspace
 from flows.graph import Stage, survey, with_needs
 from flows.progress import Progress
 from flows.stage_process import StageFailed, allow_starts, run_stage, stop_all
@@ -94,7 +95,7 @@ def run_graph(
         One row per stage: stage, outcome (ran, unchanged, restored) and seconds.
 
     Raises:
-        StageFailed: the first stage that failed.
+        StageFailed: the first stage that failed; Prefect's own errors for those that crashed or were cancelled.
     """
     allow_starts()
     slots = threading.Semaphore(parallel)
@@ -113,10 +114,17 @@ def run_graph(
     states = {name: future.state for name, future in futures.items()}
     rows = [_row(name, state) for name, state in states.items()]
     artifacts.stages_table(rows)
-    for state in states.values():
-        if state.is_failed():
-            state.result()
+    raise_unless_complete(states)
     return rows
+
+
+def raise_unless_complete(states: Mapping[str, State]) -> None:
+    """Raise what ended the first stage that failed, crashed or was cancelled; RuntimeError if some have not run."""
+    for state in states.values():
+        if state.is_failed() or state.is_crashed() or state.is_cancelled():
+            state.result()
+    if left := [name for name, state in states.items() if not state.is_completed()]:
+        raise RuntimeError(f"not run: {', '.join(left)}")
 
 
 def _row(name: str, state: State) -> dict:
@@ -140,6 +148,16 @@ def commit() -> str:
     return head.stdout.strip()
 
 
+def sync_runs(rows: list[dict]) -> None:
+    """Have MLflow show what DVC restored, in a process of its own; work that is done does not fail by it."""
+    if all(row["outcome"] == "unchanged" for row in rows):
+        return
+    command = [sys.executable, "-m", "flows.cli", "sync"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        get_run_logger().warning("MLflow may lack runs, `dreamtalk sync` failed: %s", done.stderr.strip()[-1000:])
+
+
 @flow(name="reproduce", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS))
 def reproduce(
     stages: list[str] | None = None, parallel: Parallel = PARALLEL, time_limit_h: TimeLimit = None
@@ -151,8 +169,13 @@ def reproduce(
 
     Returns:
         One row per stage: stage, outcome (ran, unchanged, restored) and seconds.
+
+    Raises:
+        WorkspaceBusy: another flow works here.
     """
-    graph, unchanged = survey()
-    rows = run_graph(with_needs(graph, stages), unchanged, parallel, time_limit_h)
+    with workspace.held("reproduce", get_run_logger().warning):
+        graph, unchanged = survey()
+        rows = run_graph(with_needs(graph, stages), unchanged, parallel, time_limit_h)
+        sync_runs(rows)
     artifacts.results(Path())
     return rows

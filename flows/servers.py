@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -96,6 +97,13 @@ def _wait(process: subprocess.Popen, health: str, log: Path) -> None:
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the server did not start; see {log}")
         time.sleep(0.3)
+
+
+def taken(port: int) -> bool:
+    """Whether something on this machine answers on the port already."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def _answers(url: str) -> bool:

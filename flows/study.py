@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +14,17 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from scipy import stats
 
+from flows import workspace
+from flows.graph import Stage, with_needs
 from stages import params as parameters
 from stages.evaluation.report.layouts import LAYOUTS, METRICS
 from stages.files import atomic_path
 from stages.params import PARAMS_FILE, ParamsError
 
 STUDIES = Path("reports/studies")
-BACKUP = Path(".work/study")  # what stood here before a study, until the study has put it back
-RESTORED = (PARAMS_FILE, Path("dvc.lock"))
 CONFIDENCE = 0.95
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+SEED = "training_seed"
 GROUPS = {"profile", "corpus"}  # each sets many parameters
 
 
@@ -58,11 +55,15 @@ def points(grid: list[str], seeds: list[int]) -> list[Point]:
         grid: as after ``dvc exp run -S``: "denoiser.sync_weight=0,0.02,0.08" has three values.
 
     Raises:
-        ParamsError: an override that is no parameter, or that params.yaml cannot hold; no seed, or one twice.
+        ParamsError: an override that is no parameter, or that params.yaml cannot hold; no seed, or one twice,
+            or seeds in the grid.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ParamsError("a study needs seeds, each once, as in [0, 1, 2]")
-    if groups := GROUPS & {entry.partition("=")[0] for entry in grid}:
+    names = {entry.partition("=")[0].lstrip("+~") for entry in grid}
+    if SEED in names:
+        raise ParamsError(f"each point sets {SEED} to its seeds: give them as seeds, not in the grid")
+    if groups := GROUPS & names:
         raise ParamsError(f"{', '.join(sorted(groups))} sets many parameters: compose params.yaml first (README)")
     try:
         settings = get_hydra_sweeps({str(PARAMS_FILE): grid}) if grid else [{str(PARAMS_FILE): []}]
@@ -71,33 +72,18 @@ def points(grid: list[str], seeds: list[int]) -> list[Point]:
     return [Point(tuple(setting[str(PARAMS_FILE)]), seed) for setting in settings for seed in seeds]
 
 
-@contextmanager
-def borrowed_workspace() -> Iterator[None]:
-    """Put params.yaml, dvc.lock and the outputs back as they were; also what a killed study has left changed."""
-    _put_back()
-    BACKUP.mkdir(parents=True)
-    for path in RESTORED:
-        if path.is_file():
-            (BACKUP / path.name).write_bytes(path.read_bytes())
-    (BACKUP / "complete").touch()
-    try:
-        yield
-    finally:
-        _put_back()
+def targets(graph: dict[str, Stage], stages: list[str]) -> list[Stage]:
+    """The stages whose numbers a study compares.
 
-
-def _put_back() -> None:
-    if not BACKUP.exists():
-        return
-    if (BACKUP / "complete").exists():
-        for path in RESTORED:
-            if (BACKUP / path.name).is_file():
-                path.write_bytes((BACKUP / path.name).read_bytes())
-        if (BACKUP / "dvc.lock").is_file():
-            _dvc("checkout", "--force", "--allow-missing", "--quiet")
-    for path in BACKUP.iterdir():
-        path.unlink()
-    BACKUP.rmdir()
+    Raises:
+        ValueError: there is no such stage, or none of them has numbers.
+    """
+    with_needs(graph, stages)
+    found = [stage for stage in graph.values() if {stage.name, stage.group} & set(stages)]
+    if not any(stage.metrics for stage in found):
+        able = dict.fromkeys(stage.group for stage in graph.values() if stage.metrics)
+        raise ValueError(f"no numbers to compare in {', '.join(stages) or 'no stage'}; {', '.join(able)} have some")
+    return found
 
 
 def set_parameters(point: Point) -> None:
@@ -106,12 +92,14 @@ def set_parameters(point: Point) -> None:
     Raises:
         ParamsError: there is no such parameter, or its value is impossible.
     """
-    PARAMS_FILE.write_bytes((BACKUP / PARAMS_FILE.name).read_bytes())
+    draft = workspace.BACKUP / f"draft-{PARAMS_FILE.name}"
+    draft.write_bytes((workspace.BACKUP / PARAMS_FILE.name).read_bytes())
     try:
-        apply_overrides(PARAMS_FILE, [*point.overrides, f"training_seed={point.seed}"])
+        apply_overrides(draft, [*point.overrides, f"{SEED}={point.seed}"])
     except (DvcException, OmegaConfBaseException) as error:
         raise ParamsError(f"{point.label}: {' '.join(str(error.__cause__ or error).split())}") from error
-    parameters.load()
+    parameters.load(draft)
+    workspace.set_parameters(draft.read_bytes())
 
 
 def save_experiment(name: str) -> None:
@@ -120,14 +108,7 @@ def save_experiment(name: str) -> None:
     Raises:
         RuntimeError: DVC refuses, as in a repository without a commit.
     """
-    _dvc("exp", "save", "--force", "--name", name)
-
-
-def _dvc(*arguments: str) -> None:
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"dvc {' '.join(arguments)}: {done.stderr.strip()[-1000:]}")
+    workspace.dvc("exp", "save", "--force", "--name", name)
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:

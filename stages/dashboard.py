@@ -20,10 +20,12 @@ import yaml
 from mlflow.entities import Run
 
 from stages import registry, tables, tracking
+from stages.files import locked
 from stages.params import Params, load
-from stages.shards import shard_key
+from stages.shards import WORK, shard_key
 
 LOCK = Path("dvc.lock")
+SYNCING = WORK / "sync.lock"
 SPLIT = Path("data/split.parquet")
 TABLES = ("per_clip.parquet", "sources.parquet", "defects.parquet", "clips.parquet", "quarantine.parquet")
 VIDEOS = 3  # of each variant: MLflow plays them; all of them are in generated/
@@ -82,7 +84,13 @@ def sync(wanted: Iterable[str] | None = None) -> dict[str, str]:
         FileNotFoundError: there is no dvc.lock: nothing has run yet.
     """
     params = load()
-    tracking.connect(params)
+    SYNCING.parent.mkdir(exist_ok=True)
+    with locked(SYNCING, "sync: another process does the same; waiting for it to end"):
+        tracking.connect(params)
+        return _sync(params, wanted)
+
+
+def _sync(params: Params, wanted: Iterable[str] | None) -> dict[str, str]:
     context = tracking.context_tags(params)
     known = list(_runs(params, context))
     found: dict[str, str] = {}
@@ -91,15 +99,10 @@ def sync(wanted: Iterable[str] | None = None) -> dict[str, str]:
         if not record.complete() or (chosen is not None and not chosen & {record.address, record.stage}):
             continue
         run = _known(record, known)
+        found[record.address] = run_id = run.info.run_id if run else _retell(record, context)
         if run is None or "dvc_lock" not in run.data.tags:
-            with _open(record, run, context) as active:
-                if run is None:
-                    _tell(record, tracking.StageRun())
-                _register(record, params, context)
-                mlflow.set_tag("dvc_lock", record.digest)  # last: what is cut off before is done again
-                found[record.address] = active.info.run_id
-        else:
-            found[record.address] = run.info.run_id
+            _register(record, run_id, params, context)
+            mlflow.MlflowClient().set_tag(run_id, "dvc_lock", record.digest)  # last: what is cut off before is resumed
     return found
 
 
@@ -154,16 +157,17 @@ def _same(logged: str, value: Any) -> bool:
         return logged == str(value)
 
 
-def _open(record: Record, run: Run | None, context: dict[str, str]) -> mlflow.ActiveRun:
-    if run is not None:
-        return mlflow.start_run(run_id=run.info.run_id, log_system_metrics=False)
+def _retell(record: Record, context: dict[str, str]) -> str:
+    """A new run that tells what the outputs say; its id."""
     tags = {"stage": record.stage, "variant": record.variant or "", "dvc_stage": record.address, "origin": "dvc.lock"}
-    return mlflow.start_run(
+    with mlflow.start_run(
         run_name=tracking.run_name(record.stage, record.variant),
         tags={name: value for name, value in {**context, **tags}.items() if value},
         description=tracking.describe(record.stage, record.variant),
         log_system_metrics=False,
-    )
+    ) as run:
+        _tell(record, tracking.StageRun())
+    return run.info.run_id
 
 
 def _tell(record: Record, run: tracking.StageRun) -> None:
@@ -188,7 +192,7 @@ def _tell(record: Record, run: tracking.StageRun) -> None:
         run.dataset("split", tables.read(SPLIT), SPLIT)
 
 
-def _register(record: Record, params: Params, context: dict[str, str]) -> None:
+def _register(record: Record, run_id: str, params: Params, context: dict[str, str]) -> None:
     weights = record.weights()
     if weights is None:
         return
@@ -196,4 +200,4 @@ def _register(record: Record, params: Params, context: dict[str, str]) -> None:
         name: context[name] for name in ("git_commit", "study", "point", "training_seed", "corpus") if context[name]
     }
     tags |= {"variant": record.variant or "", "dvc_lock": record.digest}
-    registry.register(f"{tracking.experiment_name(params)}-{weights.parts[1]}", weights, record.metrics(), tags)
+    registry.register(f"{tracking.experiment_name(params)}-{weights.parts[1]}", weights, record.metrics(), tags, run_id)

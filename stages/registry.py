@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from torch import nn
 
 from dreamtalk_models import checkpoints
@@ -39,34 +41,56 @@ BEST = {
     "syncnet": ("val/confidence", True),
 }
 WEIGHTS = "weights.safetensors"
+SAME = ("dvc_lock", "study", "point")  # of two versions that are one
 
 
-def register(name: str, weights: Path, metrics: dict[str, float], tags: dict[str, str]) -> None:
-    """Add a version of model `name` to the registry, from the run that is open; move "best" if it is.
+def register(name: str, weights: Path, metrics: dict[str, float], tags: dict[str, str], run_id: str) -> None:
+    """Add a version of model `name` to the registry, made by a run; move "best" if it is.
+
+    A version that is there already (of this run, or of equal `dvc_lock`, study and point) is not added again: what a
+    call that was cut off has left out is made up for.
 
     Args:
         weights: "models/<kind>[/<variant>]/weights.safetensors".
+        run_id: of the run, which may have ended.
     """
     kind = weights.parts[1]
-    info = mlflow.pyfunc.log_model(
-        name="network",
-        loader_module=__name__,
-        data_path=str(weights),
-        registered_model_name=name,
-        pip_requirements=["torch", "safetensors"],  # MLflow would import everything to find out
-        metadata={"kind": kind},
-    )
     client = mlflow.MlflowClient()
+    version = _version(client, name, tags, run_id) or _add(name, weights, run_id)
     for key, value in {**tags, "kind": kind}.items():
-        client.set_model_version_tag(name, info.registered_model_version, key, value)
+        client.set_model_version_tag(name, version, key, value)
     metric, more = BEST[kind]
     if metric not in metrics:
         return
     value = metrics[metric]
-    client.set_model_version_tag(name, info.registered_model_version, metric, repr(value))
+    client.set_model_version_tag(name, version, metric, repr(value))
     best = _best(client, name, metric)
     if best is None or (value > best if more else value < best):
-        client.set_registered_model_alias(name, "best", info.registered_model_version)
+        client.set_registered_model_alias(name, "best", version)
+
+
+def _version(client: mlflow.MlflowClient, name: str, tags: dict[str, str], run_id: str) -> str | None:
+    def same(there: ModelVersion) -> bool:
+        return all(there.tags.get(tag, "") == tags.get(tag, "") for tag in SAME)
+
+    versions = client.search_model_versions(f"name = '{name}'")
+    return next((str(there.version) for there in versions if there.run_id == run_id or same(there)), None)
+
+
+def _add(name: str, weights: Path, run_id: str) -> str:
+    """As ``mlflow.pyfunc.log_model``, which would want the run open, and so set back to running."""
+    info = Model.log(
+        None,
+        mlflow.pyfunc,
+        name="network",
+        run_id=run_id,
+        loader_module=__name__,
+        data_path=str(weights),
+        registered_model_name=name,
+        pip_requirements=["torch", "safetensors"],  # MLflow would import everything to find out
+        metadata={"kind": weights.parts[1]},
+    )
+    return str(info.registered_model_version)
 
 
 def load(name: str, alias: str = "best") -> nn.Module:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.shell import fail, repository
-from flows.servers import MLFLOW_PORT, PREFECT_PORT
+from flows.servers import MLFLOW_PORT, PREFECT_PORT, taken
 
 
 def doctor() -> None:
@@ -51,10 +51,11 @@ def watched(prefect_port: int) -> Iterator[None]:
     atexit.register(server.close)  # runs after what Prefect registers later, which sends the last log lines
     print(f"Watch it at {server.enter_context(prefect_server(prefect_port))}", flush=True)
     from flows.stage_process import StageFailed  # Prefect reads its settings when it is imported
+    from flows.workspace import WorkspaceBusy
 
     try:
         yield
-    except ValueError as error:
+    except (ValueError, WorkspaceBusy) as error:
         fail(" ".join(str(error).split()))
     except StageFailed:
         sys.exit(1)
@@ -67,5 +68,8 @@ def ui(
     """Prefect and MLflow servers and the flows' deployments, on localhost, until Ctrl-C."""
     from flows.ui import run
 
+    for option, port in (("--prefect-port", prefect_port), ("--mlflow-port", mlflow_port)):
+        if taken(port):  # a server of another clone would show, and start, that clone's runs
+            fail(f"port {port} is taken, perhaps by the pages of another clone: choose another one with {option}")
     os.chdir(repository())
     run(prefect_port, mlflow_port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from flows.commands.shell import repository, user_errors
+from flows.commands.shell import parameters, repository, user_errors
 
 
 def sync() -> None:
@@ -14,6 +14,7 @@ def sync() -> None:
     """
     os.chdir(repository())
     with user_errors():
+        parameters()  # before the slow imports: it may say no at once
         from stages.dashboard import sync as rebuild
 
         found = rebuild()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -352,3 +353,13 @@ def test_a_study_needs_two_methods_and_a_key(here: Path, tmp_path: Path) -> None
     says(
         dreamtalk("study-results", tmp_path / "key.json", tmp_path / "r.json", "-o", tmp_path), "key.json: no such file"
     )
+
+
+@pytest.mark.parametrize("option, other", [("--prefect-port", "--mlflow-port"), ("--mlflow-port", "--prefect-port")])
+def test_ui_joins_no_server_that_is_there_already(tmp_path: Path, monkeypatch, option: str, other: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as free:
+        free_port = free.getsockname()[1]
+        free.close()
+        port = server.getsockname()[1]
+        says(dreamtalk("ui", option, port, other, free_port), str(port), "taken", option)

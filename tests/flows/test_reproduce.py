@@ -2,12 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
+from prefect.exceptions import CancelledRun, CrashedRun
+from prefect.states import Cancelled, Completed, Crashed, Pending
 from prefect.testing.utilities import prefect_test_harness
 
+from flows import artifacts
+from flows import reproduce as module
 from flows.graph import stage_graph
 from flows.reproduce import reproduce
 from flows.stage_process import StageFailed
@@ -47,6 +53,32 @@ def test_a_failed_stage_fails_the_flow_and_keeps_the_rest(dvc_repo: Path, prefec
         reproduce()
     (dvc_repo / "params.yaml").write_text("word: hello\n")
     assert [row["outcome"] for row in reproduce()] == ["restored", "unchanged"]
+
+
+@pytest.mark.parametrize("outcome, warnings", [("restored", 1), ("ran", 1), ("unchanged", 0)])
+def test_a_sync_that_fails_is_a_warning(dvc_repo: Path, monkeypatch, outcome: str, warnings: int) -> None:
+    logger = Mock()
+    monkeypatch.setattr(module, "get_run_logger", lambda: logger)
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: Mock(returncode=1, stderr="no"))
+    module.sync_runs([{"outcome": "unchanged"}, {"outcome": outcome}])
+    assert logger.warning.call_count == warnings
+
+
+@pytest.mark.parametrize(
+    "state, error", [(Crashed(), CrashedRun), (Cancelled(), CancelledRun), (Pending(), RuntimeError)]
+)
+def test_only_completed_stages_make_a_flow_complete(state: State, error: type[Exception]) -> None:
+    module.raise_unless_complete({"first": Completed()})
+    with pytest.raises(error):
+        module.raise_unless_complete({"zeroth": Pending(), "first": state, "second": Completed()})
+
+
+def test_an_artifact_that_cannot_be_kept_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = Mock()
+    monkeypatch.setattr(artifacts, "get_run_logger", lambda: logger)
+    monkeypatch.setattr(artifacts, "create_table_artifact", Mock(side_effect=OSError("no server")))
+    artifacts.stages_table([])
+    assert "no server" in logger.warning.call_args.args
 
 
 def test_an_unknown_stage_is_named(dvc_repo: Path, prefect_server: None) -> None:

@@ -8,6 +8,9 @@ import pytest
 import yaml
 
 from flows import study
+from flows.graph import Stage, with_needs
+from flows.workspace import borrowed as borrowed_workspace
+from flows.workspace import held
 from stages.params import ParamsError
 
 
@@ -25,15 +28,30 @@ def test_a_grid_multiplies_and_each_point_has_every_seed() -> None:
     assert found[1].label == "denoiser.sync_weight=0,denoiser.layers=1,seed=4"
 
 
-@pytest.mark.parametrize("grid, seeds", [([], []), ([], [1, 1]), (["profile=paper,demo"], [0]), (["a=b=]"], [0])])
+@pytest.mark.parametrize(
+    "grid, seeds",
+    [([], []), ([], [1, 1]), (["profile=paper,demo"], [0]), (["a=b=]"], [0]), (["training_seed=1,2"], [0])],
+)
 def test_a_study_that_makes_no_sense_is_refused(grid: list[str], seeds: list[int]) -> None:
     with pytest.raises(ParamsError):
         study.points(grid, seeds)
 
 
+def test_stages_without_numbers_are_refused_before_anything_runs() -> None:
+    graph = {
+        "crop": Stage("crop", (), "", ("data/clips",), ()),
+        "evaluate@full": Stage("evaluate@full", ("crop",), "", ("metrics/full.json",), ("metrics/full.json",)),
+    }
+    assert [stage.name for stage in study.targets(graph, ["evaluate"])] == ["evaluate@full"]
+    for stages, words in ((["crop"], "crop; evaluate have"), ([], "no stage"), (["trim"], "no such stage: trim")):
+        with pytest.raises(ValueError, match=words):
+            study.targets(graph, stages)
+    assert with_needs(graph, []) == graph
+
+
 def test_parameters_are_set_point_by_point_and_put_back(workspace: Path) -> None:
     before = (workspace / "params.yaml").read_bytes()
-    with study.borrowed_workspace():
+    with borrowed_workspace(print):
         study.set_parameters(study.Point(("denoiser.sync_weight=0.5",), 1))
         study.set_parameters(study.Point(("denoiser.layers=2",), 7))
         now = yaml.safe_load((workspace / "params.yaml").read_text())
@@ -42,18 +60,30 @@ def test_parameters_are_set_point_by_point_and_put_back(workspace: Path) -> None
     assert (workspace / "params.yaml").read_bytes() == before
 
 
-def test_what_a_killed_study_left_is_put_back_by_the_next(workspace: Path) -> None:
+def test_what_a_killed_study_left_is_put_back_by_the_next_flow(workspace: Path) -> None:
     before = (workspace / "params.yaml").read_bytes()
-    killed = study.borrowed_workspace()
+    killed = borrowed_workspace(print)
     killed.__enter__()
     study.set_parameters(study.Point((), 5))
-    with study.borrowed_workspace():
+    with held("reproduce", print):
         assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_what_was_edited_after_a_killed_study_stays(workspace: Path) -> None:
+    killed, told = borrowed_workspace(print), []
+    killed.__enter__()
+    study.set_parameters(study.Point((), 5))
+    edited = (workspace / "params.yaml").read_text().replace("training_seed: 5", "training_seed: 6")
+    (workspace / "params.yaml").write_text(edited)
+    for _ in range(2):
+        with held("reproduce", told.append):
+            assert (workspace / "params.yaml").read_text() == edited
+    assert len(told) == 1 and "params.yaml was edited" in told[0]
 
 
 @pytest.mark.parametrize("override", ["denoiser.sync_wait=1", "denoiser.layers=many"])
 def test_an_impossible_parameter_is_named(workspace: Path, override: str) -> None:
-    with study.borrowed_workspace(), pytest.raises(ParamsError, match=override.partition("=")[0].partition(".")[2]):
+    with borrowed_workspace(print), pytest.raises(ParamsError, match=override.partition("=")[0].partition(".")[2]):
         study.set_parameters(study.Point((override,), 0))
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -94,6 +97,33 @@ def test_the_run_that_a_stage_logged_itself_is_recognised(workspace: Path, monke
     dashboard.sync()
     (logged,) = runs()
     assert logged.data.tags["dvc_lock"] and "origin" not in logged.data.tags
+
+
+@pytest.mark.parametrize("broken", ["tag", "set_registered_model_alias", "set_model_version_tag"])
+def test_a_sync_that_was_cut_off_is_resumed(workspace: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(mlflow.MlflowClient, "set_tag" if broken == "tag" else broken, killed)
+        dashboard.sync()
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    dashboard.sync()
+    (again,) = runs()
+    assert again.info.end_time == run.info.end_time and again.data.tags["dvc_lock"]
+    client, model = mlflow.MlflowClient(), "dreamtalk-demo-style_classifier"
+    (version,) = client.search_model_versions(f"name = '{model}'")
+    assert version.run_id == run.info.run_id and version.tags["dvc_lock"] == again.data.tags["dvc_lock"]
+    assert client.get_model_version_by_alias(model, "best").version == version.version
+
+
+def test_two_syncs_at_once_tell_everything_once(workspace: Path, root: Path) -> None:
+    command = [sys.executable, "-c", "from stages.dashboard import sync; sync()"]
+    both = [subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(root)}) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    tracking.connect(load())
+    assert len(runs()) == 1
 
 
 def test_nothing_to_show_is_said(workspace: Path) -> None:
