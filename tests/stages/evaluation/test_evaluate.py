@@ -190,7 +190,7 @@ def test_the_command_writes_files_and_an_mlflow_run(
     metrics = json.loads(Path("metrics/evaluate/predicted_full.json").read_text())
     assert metrics["clips"] == 3 and metrics["ssim_clips"] == 2 and metrics["ssim_low"] <= metrics["ssim"]
     assert json.loads(Path("evaluation/predicted_full/metrics.json").read_text()) == metrics
-    assert set(json.loads(Path("evaluation/predicted_full/absent.json").read_text())) == {"sync_conf", "csim"}
+    assert set(json.loads(Path("evaluation/predicted_full/absent.json").read_text())) == {"sync_conf", "csim", "lpips"}
     found = mlflow.search_runs(search_all_experiments=True, filter_string="tags.variant = 'predicted_full'")
     assert found.loc[0, "metrics.m_lmd"] == pytest.approx(metrics["m_lmd"])
 
