@@ -66,4 +66,4 @@ def test_the_reproduction_from_nothing_to_the_report(project: Path) -> None:
     params["evaluate"]["vshift"] = 10
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     ran = stages_that_ran(dvc(project, "repro"))
-    assert {name.split("@")[0] for name in ran} == {"evaluate_truth", "evaluate", "report"}
+    assert {name.split("@")[0] for name in ran} == {"evaluate_truth", "evaluate", "evaluate_methods", "report"}
