@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import psutil
 import pytest
 
 from flows.stage_process import StageFailed, run_stage
+from tests.flows.in_background import running
 
 SLOW = """
 import sys, time
@@ -88,16 +88,7 @@ def test_a_flow_killed_at_any_point_leaves_a_usable_workspace(slow_repo: Path, r
 
 
 def test_a_killed_stage_is_worth_another_try_and_leaves_nothing_running(slow_repo: Path) -> None:
-    failures: list[StageFailed] = []
-
-    def run() -> None:
-        try:
-            run_stage("first", lambda line: None)
-        except StageFailed as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
+    thread, failures = running("first")
     wait_until(lambda: (slow_repo / "started").exists())
     dvc = next(process for process in stages_here(slow_repo) if "repro" in process.cmdline())
     dvc.kill()

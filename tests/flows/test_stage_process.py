@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import psutil
 import pytest
 
 from flows.stage_process import StageFailed, allow_starts, run_stage, stop_all
+from tests.flows.in_background import running
 
 
 def test_outcomes_follow_what_dvc_says(dvc_repo: Path) -> None:
@@ -28,16 +28,7 @@ def test_a_failed_stage_raises_with_its_own_words(dvc_repo: Path) -> None:
 
 def test_stop_all_leaves_no_process_and_no_lock(dvc_repo: Path) -> None:
     (dvc_repo / "params.yaml").write_text("word: sleep\n")
-    failures: list[Exception] = []
-
-    def run() -> None:
-        try:
-            run_stage("first", lambda line: None)
-        except StageFailed as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
+    thread, failures = running("first")
     while not (dvc_repo / "started").exists():
         time.sleep(0.05)
     children = [c for c in psutil.Process().children(recursive=True) if "guard.py" not in " ".join(c.cmdline())]
