@@ -160,7 +160,8 @@ def _judges(root: Path) -> Iterator[Finding]:
             "ArcFace",
             "arcface_onnx",
             given.arcface_onnx,
-            "CSIM: an ArcFace network as ONNX, for example w600k_r50.onnx of insightface (non-commercial research)",
+            "CSIM: an ArcFace network as ONNX, for example w600k_r50.onnx of insightface (non-commercial research); "
+            "without it the corpus' own judge gives id_sim_corpus",
         ),
         (
             "VGG16",

@@ -17,6 +17,7 @@ from torch import nn
 
 from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
+from dreamtalk_models.identity_judge import IdentityJudge
 from dreamtalk_models.lip_expert import LipExpert
 from dreamtalk_models.renderers.pirenderer import PIRenderer
 from dreamtalk_models.style_classifier import StyleClassifier
@@ -25,6 +26,7 @@ from dreamtalk_models.syncnet import SyncNet
 
 CLASSES = {
     "denoiser": Denoiser,
+    "identity_judge": IdentityJudge,
     "lip_expert": LipExpert,
     "renderer": PIRenderer,
     "style_classifier": StyleClassifier,
@@ -34,6 +36,7 @@ CLASSES = {
 # What makes a version the best of its kind, and whether more of it is better: validation numbers where there are any.
 BEST = {
     "denoiser": ("val/mouth_error/sampled", False),
+    "identity_judge": ("held_out/auc", True),
     "lip_expert": ("val/balanced_accuracy", True),
     "renderer": ("val/l1/drawn", False),
     "style_classifier": ("test/accuracy", True),

@@ -165,6 +165,7 @@ def _absent(settings: Settings) -> dict[str, str]:
         "sync_conf_corpus": (settings.corpus_syncnet, "no SyncNet trained on a corpus was given"),
         "sync_conf": (settings.syncnet, "the published SyncNet weights were not given"),
         "csim": (settings.arcface, "no ArcFace network was given"),
+        "id_sim_corpus": (settings.corpus_identity, "no identity judge trained on a corpus was given"),
         "lpips": (settings.vgg16, "the weights of VGG16 were not given"),
     }
     return {name: reason for name, (path, reason) in judges.items() if path is None}

@@ -31,7 +31,13 @@ DATA, MODELS, GENERATED, OUT = Path("data"), Path("models"), Path("generated"), 
 SHARD_CLIPS = 4
 POINTS = "landmarks68"
 ROOT = Path(__file__).parents[2]
-CODE = ("dreamtalk_models/syncnet.py", "stages/evaluation", "stages/features/sync_inputs.py", "stages/corpus/faces.py")
+CODE = (
+    "dreamtalk_models/identity_judge.py",
+    "dreamtalk_models/syncnet.py",
+    "stages/evaluation",
+    "stages/features/sync_inputs.py",
+    "stages/corpus/faces.py",
+)
 
 
 def score_shard(folder: Path, settings: Settings, data: Path, truth: Path | None, videos: Path, ids: list[str]) -> None:
@@ -117,12 +123,14 @@ def evaluate(
 
 
 def rulers_of(section: params.Evaluate, models: Path) -> Settings:
-    """The settings of scoring: the judge trained on the corpus, and the published ones that the user has."""
+    """The settings of scoring: the judges trained on the corpus, and the published ones that the user has."""
+    identity = models / "identity_judge" / "weights.safetensors"
     return Settings(
         size=section.size,
         vshift=section.vshift,
         min_face_rate=section.min_face_rate,
         corpus_syncnet=models / "syncnet" / "weights.safetensors",
+        corpus_identity=identity if identity.is_file() else None,  # it takes three speakers to learn from
         syncnet=section.syncnet_weights and Path(section.syncnet_weights),
         arcface=section.arcface_onnx and Path(section.arcface_onnx),
         vgg16=section.vgg16_weights and Path(section.vgg16_weights),
@@ -141,6 +149,7 @@ def absent(table: pd.DataFrame) -> dict[str, str]:
         "sync_conf": "the published SyncNet weights were not given (evaluate.syncnet_weights); "
         "sync_conf_corpus is the judge trained on this corpus",
         "csim": "no ArcFace network was given (evaluate.arcface_onnx)",
+        "id_sim_corpus": "too few speakers to learn from",
         "lpips": "the weights of VGG16 were not given (evaluate.vgg16_weights)",
         "scd": "the style code was not predicted but taken from a reference",
     }

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from dreamtalk_models import checkpoints
+from dreamtalk_models.identity_judge import IdentityJudge
 from dreamtalk_models.syncnet import SyncNet
 from stages.corpus import decode
 from stages.corpus.faces import LANDMARKS, FaceMesh
 from stages.evaluation.metrics import landmark_distance as lmd
-from stages.evaluation.metrics.identity import ArcFace, aligned_faces, csim
+from stages.evaluation.metrics.identity import ArcFace, Fisherfaces, Recogniser, aligned_faces, csim
 from stages.evaluation.metrics.lip_sync import lip_sync
 from stages.evaluation.metrics.perceptual import Lpips, lpips
 from stages.evaluation.metrics.sharpness import cpbd
@@ -35,7 +36,7 @@ class Settings:
         size: px, edge of the squares that everything is measured in.
         vshift: frames either side in the sync protocol.
         min_face_rate: share of frames with a face below which lips are not judged.
-        corpus_syncnet: weights of the SyncNet trained on the corpus. syncnet: the published weights.
+        corpus_syncnet, corpus_identity: weights of the judges trained on the corpus. syncnet: the published weights.
         arcface: ArcFace as ONNX. vgg16: torchvision's weights, for LPIPS. A judge that is None is not asked.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     vshift: int = 15
     min_face_rate: float = 0.5
     corpus_syncnet: Path | None = None
+    corpus_identity: Path | None = None
     syncnet: Path | None = None
     arcface: Path | None = None
     vgg16: Path | None = None
@@ -50,7 +52,7 @@ class Settings:
     @property
     def files(self) -> tuple[Path | None, ...]:
         """The judges' weights, which the scores depend on."""
-        return self.corpus_syncnet, self.syncnet, self.arcface, self.vgg16
+        return self.corpus_syncnet, self.corpus_identity, self.syncnet, self.arcface, self.vgg16
 
 
 class Judges:
@@ -69,7 +71,11 @@ class Judges:
             self.syncnets["_corpus"] = (net, sync_inputs.mouth_crops)
         if settings.syncnet:
             self.syncnets[""] = (checkpoints.load_official("syncnet", settings.syncnet), sync_inputs.face_crops)
-        self.arcface = ArcFace(settings.arcface) if settings.arcface else None
+        self.recognisers: dict[str, Recogniser] = {}
+        if settings.corpus_identity:
+            self.recognisers["id_sim_corpus"] = Fisherfaces(checkpoints.load(settings.corpus_identity, IdentityJudge))
+        if settings.arcface:
+            self.recognisers["csim"] = ArcFace(settings.arcface)
         self.lpips = Lpips(settings.vgg16) if settings.vgg16 else None
 
 
@@ -160,8 +166,8 @@ def score(video: Video, truth: Truth, sound: Sound | None, judges: Judges) -> Sc
     }
     if judges.lpips:
         values["lpips"] = _mean(lpips(judges.lpips, truth.frames[:n], video.frames[:n]))
-    if judges.arcface:
-        values["csim"] = _csim(judges.arcface, video, truth)
+    if judges.recognisers:
+        values |= _identity(judges.recognisers, video, truth)
     if judges.syncnets and sound is not None:
         reason = _sync_obstacle(video, judges.settings)
         if reason:
@@ -224,10 +230,12 @@ def _sync(video: Video, sound: Sound, net: SyncNet, crop: Callable, vshift: int,
     }
 
 
-def _csim(arcface: ArcFace, video: Video, truth: Truth) -> float:
+def _identity(recognisers: dict[str, Recogniser], video: Video, truth: Truth) -> dict[str, float]:
     portrait = aligned_faces(truth.frames[:1], truth.points[:1])
     faces = aligned_faces(video.frames, video.points)
-    return csim(arcface, portrait[0], faces) if len(portrait) and len(faces) else float("nan")
+    if not len(portrait) or not len(faces):
+        return dict.fromkeys(recognisers, float("nan"))
+    return {name: csim(recogniser, portrait[0], faces) for name, recogniser in recognisers.items()}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,8 +1,9 @@
 """What the ablations vary: for each test clip of a variant, the motion that its talking head makes.
 
-Of each clip the inputs are its sound, its first frame and its pose track; the style reference is the second half of
-its own motion (the published protocol takes another segment of the test clip), or the style predictor's code for its
-voice and the face of another clip of the speaker. All variants of a clip start from the same noise.
+Of each clip the inputs are its sound, its first frame and its pose track; the style reference is the second half of its
+own motion (the published protocol takes another segment of the test clip), a clip of another speaker (as the paper's
+table II has it), or the style predictor's code for its voice and the face of another clip of the speaker. All variants
+of a clip start from the same noise.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Variant:
 
     motion: Literal["generated", "truth", "mean"] = "generated"
     sound: Literal["own", "other"] = "own"  # that the motion is made from; the video keeps its own
+    style: Literal["own", "stranger"] = "own"  # whose clip the reference is
     denoiser: str = "full"
     predictor: str | None = None  # None: the style comes from the reference
     renderer: Literal["mesh_warp", "pirenderer"] | None = None  # None: the parameters' choice
@@ -42,6 +44,7 @@ VARIANTS = {
     "other_audio": Variant(sound="other"),
     "full": Variant(),
     "full_pirenderer": Variant(renderer="pirenderer"),
+    "stranger_style": Variant(style="stranger"),
     "no_lip_expert": Variant(denoiser="no_lip_expert"),
     "uncond_lip_expert": Variant(denoiser="uncond_lip_expert"),
     "predicted_full": Variant(predictor="full"),
@@ -76,6 +79,26 @@ def chosen(split: pd.DataFrame, *most: int) -> pd.DataFrame:
     return test.sort_values("clip_id")
 
 
+def strangers(split: pd.DataFrame, clips: pd.DataFrame) -> dict[str, str]:
+    """For each of `clips` a clip of another speaker, its style reference: in the same emotion, at the same level and
+    among the test clips, as far as there is one, in this order of weight.
+
+    The clips take turns with those that suit them. Where all clips have one speaker, a clip stands for itself.
+
+    Args:
+        split: split.parquet. clips: some of its rows.
+    """
+    everyone = split.sort_values("clip_id")
+    found = {}
+    for turn, clip in enumerate(clips.sort_values("clip_id").itertuples()):
+        pool = everyone[everyone["speaker"] != clip.speaker]
+        for wish in (pool["emotion"] == clip.emotion, pool["level"] == clip.level, pool["split"] == "test"):
+            narrower = pool[wish.reindex(pool.index)]
+            pool = pool if narrower.empty else narrower
+        found[clip.clip_id] = clip.clip_id if pool.empty else pool["clip_id"].iloc[turn % len(pool)]
+    return found
+
+
 class Performer:
     """The networks of a variant, and the features they work on.
 
@@ -103,9 +126,11 @@ class Performer:
         most = [self.settings.max_clips]
         if (self.variant.renderer or self.settings.renderer) == "pirenderer":
             most.append(self.settings.pirenderer_clips)
-        for clip in chosen(split, *most).itertuples():
+        clips = chosen(split, *most)
+        references = strangers(split, clips) if self.variant.style == "stranger" else {}
+        for clip in clips.itertuples():
             own = self.motion[clip.clip_id]
-            code = self._style_code(clip)
+            code = self._style_code(clip, references.get(clip.clip_id, clip.clip_id))
             if self.variant.motion == "truth":
                 expression = own["expression"]
             elif mean is not None:
@@ -114,10 +139,11 @@ class Performer:
                 expression = self._speak(clip, code, len(own["expression"]))
             yield Take(clip.clip_id, Motion(expression, Pose(own["angles"], own["translation"])), code)
 
-    def _style_code(self, clip: tuple) -> np.ndarray:
+    def _style_code(self, clip: tuple, reference: str) -> np.ndarray:
         if self.predictor is None:
-            expression = self.motion[clip.clip_id]["expression"]
-            return reference_code(self.denoiser, expression[len(expression) // 2 :])
+            expression = self.motion[reference]["expression"]
+            own_half = len(expression) // 2 if reference == clip.clip_id else 0
+            return reference_code(self.denoiser, expression[own_half:])
         voice = self.audio[clip.clip_id]["features"]
         identity = self.motion[clip.portrait_clip_id]["identity"]
         seed = seed_of(self.seed, clip.clip_id)

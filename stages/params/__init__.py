@@ -18,6 +18,7 @@ from stages.params.features import Audio, FaceModelParams, Fit
 from stages.params.section import Natural, Section
 from stages.params.training import (
     Denoiser,
+    IdentityJudge,
     LipExpert,
     Renderer,
     StyleClassifier,
@@ -40,6 +41,7 @@ __all__ = [
     "FaceModelParams",
     "Fit",
     "Generate",
+    "IdentityJudge",
     "Ingest",
     "LipExpert",
     "load",
@@ -86,6 +88,7 @@ class Params(Section):
     denoiser: Denoiser
     style_predictor: StylePredictor
     style_classifier: StyleClassifier
+    identity_judge: IdentityJudge
     syncnet: SyncNet
     renderer: Renderer
     generate: Generate

@@ -88,6 +88,14 @@ class StyleClassifier(Section):
     shrinkage: Positive
 
 
+class IdentityJudge(Section):
+    size: Count
+    clips: Count
+    faces_per_clip: Count
+    components: Count
+    shrinkage: Positive
+
+
 class SyncNet(Training):
     width: Positive
     size: Count

@@ -1,4 +1,4 @@
-"""The training stages' figures: lines and confusion."""
+"""The training stages' figures: lines, bars, shares, confusion, pictures."""
 
 from __future__ import annotations
 
@@ -37,6 +37,18 @@ def bars(values: Mapping[str, float], ylabel: str, title: str) -> Figure:
     axes = figure.add_subplot()
     axes.bar_label(axes.bar(list(values), list(values.values())), fmt="%.3g")
     axes.set(ylabel=ylabel, title=title)
+    return figure
+
+
+def shares(groups: Mapping[str, np.ndarray], xlabel: str, title: str) -> Figure:
+    """Over common bins, the share of each group's values (n,) in percent."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    bins = np.histogram_bin_edges(np.concatenate(list(groups.values())), 40)
+    for name, values in groups.items():
+        axes.hist(values, bins, weights=np.full(len(values), 100 / len(values)), alpha=0.6, label=name)
+    axes.set(xlabel=xlabel, ylabel="% of pairs", title=title)
+    axes.legend()
     return figure
 
 

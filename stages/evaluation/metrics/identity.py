@@ -1,15 +1,20 @@
 """CSIM: does the face stay the same person? (ArcFace, Deng et al., CVPR 2019)
 
-The recognition network is the user's: the published ArcFace weights are for research only and are not shipped.
+The recognition network is the user's: the published ArcFace weights are for research only and are not shipped. Fisher's
+faces, learned from the corpus, answer the same question under another name, `id_sim_corpus`: their cosines are not
+ArcFace's, and compare only with each other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+import torch
+
+from dreamtalk_models.identity_judge import IdentityJudge
 
 EYES = slice(36, 42), slice(42, 48)
 NOSE_TIP, MOUTH_CORNERS = 30, [48, 54]
@@ -17,6 +22,8 @@ TEMPLATE = np.array(  # px of the 112×112 input: eyes, tip of the nose, mouth c
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
 SIZE = 112
+Recogniser = Callable[[np.ndarray], np.ndarray]
+"""(n, 112, 112, 3) uint8 RGB aligned faces → (n, E) unit vectors."""
 
 
 class ArcFace:
@@ -51,6 +58,18 @@ class ArcFace:
         return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
 
+class Fisherfaces:
+    """The judge that was fitted to the corpus' own faces, as a :data:`Recogniser`."""
+
+    def __init__(self, judge: IdentityJudge) -> None:
+        self._judge = judge
+
+    @torch.no_grad()
+    def __call__(self, faces: np.ndarray) -> np.ndarray:
+        """(n, 112, 112, 3) uint8 RGB aligned faces → (n, E) unit vectors."""
+        return self._judge(torch.from_numpy(faces)).numpy()
+
+
 def aligned_faces(frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Faces moved, turned and scaled onto ArcFace's template; frames without a face are left out.
 
@@ -65,9 +84,9 @@ def aligned_faces(frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.array(faces, dtype=np.uint8).reshape(-1, SIZE, SIZE, 3)
 
 
-def csim(arcface: Any, portrait: np.ndarray, faces: np.ndarray) -> float:
+def csim(recogniser: Recogniser, portrait: np.ndarray, faces: np.ndarray) -> float:
     """Mean cosine similarity of the portrait, (112, 112, 3), with every frame, (n, 112, 112, 3); higher is better."""
-    return float((arcface(faces) @ arcface(portrait[None])[0]).mean())
+    return float((recogniser(faces) @ recogniser(portrait[None])[0]).mean())
 
 
 def _align(frame: np.ndarray, points: np.ndarray) -> np.ndarray:

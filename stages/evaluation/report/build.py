@@ -83,7 +83,9 @@ def build(results: Results, params: Params, out: Path, commit: str) -> Report:
         "run": _run(results, params, commit, published["source"]),
     }
     measured = [content[part] for part in ("styles", "intensity") if not isinstance(content[part], Absent)]
-    content["findings"] = judges.check(per_clip) + [claims.check(claim, per_clip) for claim in claims.CLAIMS]
+    content["findings"] = judges.check(per_clip, results.metrics) + [
+        claims.check(claim, per_clip) for claim in claims.CLAIMS
+    ]
     content["findings"] += [finding for part in measured for finding in part["findings"]]
     frames = {table.name: paper_tables.frame(table) for table in tables}
     _write_tables(tables, frames, fresh_dir(out / "tables"))
@@ -136,5 +138,12 @@ def _not_shown(results: Results) -> list[str]:
             "a SyncNet trained on this corpus stands in, as “Sync, corpus judge”."
         )
     if "csim" not in measured:
-        sentences.append("Identity preservation (CSIM): no ArcFace network was given.")
+        sentences.append(
+            "Identity preservation by ArcFace (CSIM): no such network was given"
+            + (
+                "; one that is fitted to this corpus' faces stands in, as “Identity, corpus judge”."
+                if "id_sim_corpus" in measured
+                else "."
+            )
+        )
     return sentences

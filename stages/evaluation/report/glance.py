@@ -9,8 +9,11 @@ import pandas as pd
 
 from stages.evaluation.report.layouts import METRICS, Metric
 
-ROWS = ("ssim", "cpbd", "f_lmd", "m_lmd", "sync_conf", "sync_conf_corpus", "sa", "csim")
-STANDS_BESIDE = {"sync_conf_corpus": "sync_conf"}  # another judge's number, so only its place between the ends compares
+ROWS = ("ssim", "cpbd", "f_lmd", "m_lmd", "sync_conf", "sync_conf_corpus", "sa", "csim", "id_sim_corpus")
+STANDS_BESIDE = {"sync_conf_corpus": "sync_conf", "id_sim_corpus": "csim"}
+"""Another judge's number, so only its place between the ends compares."""
+STRANGERS = {"csim": "stranger_style", "id_sim_corpus": "stranger_style"}
+"""Where the paper's style references, and so ours, show another person."""
 CORPORA = ("MEAD", "HDTF", "VoxCeleb2")
 
 
@@ -40,7 +43,8 @@ def lines(per_clip: Mapping[str, pd.DataFrame], published: Mapping[str, Sequence
 
 
 def _line(metric: Metric, per_clip: Mapping[str, pd.DataFrame], theirs: Mapping[tuple, Mapping]) -> Line | None:
-    ours, truth = (_mean(per_clip.get(variant), metric) for variant in ("full", "ground_truth"))
+    model = STRANGERS.get(metric.column, "full")
+    ours, truth = (_mean(per_clip.get(variant), metric) for variant in (model, "ground_truth"))
     column = STANDS_BESIDE.get(metric.column, metric.column)
     shown = [theirs.get(("DreamTalk", corpus), {}).get(column) for corpus in CORPORA]
     their_truth = theirs.get(("Ground truth", "MEAD"), {}).get(column)

@@ -8,20 +8,26 @@ import pandas as pd
 
 from stages.evaluation.report.claims import Finding, compare
 from stages.evaluation.report.layouts import METRICS
-from stages.evaluation.variants import VARIANTS
+from stages.evaluation.variants import VARIANTS, Variant
 
 GROUP = "Can the judges be trusted?"
 SA_OF_TRUTH = 0.85  # the least that makes SA worth reading; the paper's classifier reaches 92.5 %
+AUC_LEAST = 0.9  # of the identity judge, on clips that it has not learned from; 0.5 is chance
 EXACT = 1e-6
 STILL = "mean_motion"
 OFFSETS = ("sync_offset", "sync_offset_corpus")
 SYNC = ("sync_conf", "sync_conf_corpus")
 
 
-def check(per_clip: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    """All findings that this run's ground truth, and variants whose place is known, allow."""
+def check(per_clip: Mapping[str, pd.DataFrame], metrics: Mapping[str, Mapping[str, float]]) -> list[Finding]:
+    """All findings that this run's ground truth, variants whose place is known, and judges on held-out clips allow.
+
+    Args:
+        metrics: the final numbers of the training stages, by stage.
+    """
     truth = per_clip.get("ground_truth")
-    return [] if truth is None else [*_against_itself(truth), *_truth(truth), *_order(per_clip)]
+    found = [] if truth is None else [*_against_itself(truth), *_truth(truth), *_order(per_clip)]
+    return [*found, *_identity(metrics.get("identity_judge", {}))]
 
 
 def _against_itself(truth: pd.DataFrame) -> Iterator[Finding]:
@@ -47,9 +53,21 @@ def _truth(truth: pd.DataFrame) -> Iterator[Finding]:
             return
 
 
+def _identity(found: Mapping[str, float]) -> Iterator[Finding]:
+    auc = found.get("held_out/auc")
+    if auc is None:
+        return
+    text = (
+        "Another speaker lowers the likeness that the identity judge sees: of two clips, one of the same speaker and "
+        f"one of another, it knows which is which in {100 * auc:.1f} % of cases"
+    )
+    numbers = (f"{found['held_out/same_speaker']:.2f}", f"{found['held_out/other_speaker']:.2f}")
+    yield Finding(GROUP, text, "holds" if auc >= AUC_LEAST else "does not hold", "likeness\u00a0↑", numbers)
+
+
 def _order(per_clip: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     # a mouth in the wrong style, or badly drawn, may well be worse than a still one: that is no fault of the judge
-    alike = [n for n in per_clip if n not in VARIANTS or not (VARIANTS[n].renderer or VARIANTS[n].predictor)]
+    alike = [name for name in per_clip if name not in VARIANTS or _true_style(VARIANTS[name])]
     means = {name: per_clip[name]["m_lmd"].mean() for name in alike if "m_lmd" in per_clip[name]}
     if STILL in means and len(means) > 1:
         worst = max((name for name in means if name != STILL), key=means.__getitem__)
@@ -65,3 +83,7 @@ def _order(per_clip: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
             text = "The sync judge prefers the truth to a still face"
             yield compare(GROUP, text, metric.label, *values, better="higher", digits=metric.digits)
             return
+
+
+def _true_style(variant: Variant) -> bool:
+    return variant.style == "own" and not (variant.renderer or variant.predictor)

@@ -97,7 +97,7 @@ def test_the_files_say_the_same(result):
     assert summary["methods"]["broken"]["metrics"]["ssim_clips"] == 0
     assert summary["methods"]["broken"]["with_remarks"] == 2
     assert summary["methods"]["broken"]["files_without_truth"] == ["not a clip.mp4"]
-    assert set(summary["absent"]) == {"sync_conf_corpus", "sync_conf", "csim", "lpips"}
+    assert set(summary["absent"]) == {"sync_conf_corpus", "sync_conf", "csim", "id_sim_corpus", "lpips"}
 
 
 def test_bad_folders_are_named(truth: Path, tmp_path: Path):

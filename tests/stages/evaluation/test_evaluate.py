@@ -129,7 +129,7 @@ def test_the_ground_truth_is_the_ceiling(scored: dict[str, pd.DataFrame]):
     np.testing.assert_allclose(table["ssim"], 1, atol=1e-6)
     assert (table[["f_lmd", "m_lmd", "md", "lve"]] == 0).all().all()
     assert table["sync_conf_corpus"].notna().all() and "scd" not in table
-    assert set(stage.absent(table)) == {"sync_conf", "csim", "lpips", "scd"}
+    assert set(stage.absent(table)) == {"sync_conf", "csim", "id_sim_corpus", "lpips", "scd"}
 
 
 def test_generated_videos_are_compared_with_the_same_landmarks(scored: dict[str, pd.DataFrame]):
@@ -190,7 +190,8 @@ def test_the_command_writes_files_and_an_mlflow_run(
     metrics = json.loads(Path("metrics/evaluate/predicted_full.json").read_text())
     assert metrics["clips"] == 3 and metrics["ssim_clips"] == 2 and metrics["ssim_low"] <= metrics["ssim"]
     assert json.loads(Path("evaluation/predicted_full/metrics.json").read_text()) == metrics
-    assert set(json.loads(Path("evaluation/predicted_full/absent.json").read_text())) == {"sync_conf", "csim", "lpips"}
+    absent = json.loads(Path("evaluation/predicted_full/absent.json").read_text())
+    assert set(absent) == {"sync_conf", "csim", "id_sim_corpus", "lpips"}
     found = mlflow.search_runs(search_all_experiments=True, filter_string="tags.variant = 'predicted_full'")
     assert found.loc[0, "metrics.m_lmd"] == pytest.approx(metrics["m_lmd"])
 

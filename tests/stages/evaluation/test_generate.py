@@ -12,7 +12,7 @@ from stages import params, shards
 from stages.columns import Columns
 from stages.corpus import decode
 from stages.evaluation import generate
-from stages.evaluation.variants import VARIANTS, chosen
+from stages.evaluation.variants import VARIANTS, chosen, strangers
 from tests.stages.evaluation import talking
 
 
@@ -78,6 +78,8 @@ def test_variants_differ_in_what_their_names_say(run) -> None:
     other_sound = motion(run("other_audio"))["b1"]
     np.testing.assert_array_equal(other_sound["style_code"], full["style_code"])
     assert np.abs(other_sound["expression"] - full["expression"]).max() > 1e-4
+    strange = motion(run("stranger_style"))["b1"]
+    assert np.abs(strange["style_code"] - full["style_code"]).max() > 1e-4
     predicted = motion(run("predicted_full"))["b1"]
     assert np.abs(predicted["style_code"] - full["style_code"]).max() > 1e-4
 
@@ -99,6 +101,27 @@ def test_portrait_starts_in_its_own_pose_and_follows_the_track(run) -> None:
     first, last = (np.abs(frames[i][forehead] - picture[forehead].astype(int)).mean() for i in (0, -1))
     assert first < 6
     assert last > 2 * first  # the track turns the head by 0.2 rad
+
+
+def test_a_strangers_style_is_alike_in_emotion_then_level_then_held_out() -> None:
+    rows = [
+        ("a1", "a", "happy", 2, "test"),
+        ("a2", "a", "happy", 2, "test"),
+        ("b1", "b", "happy", 1, "test"),
+        ("b2", "b", "happy", 2, "train"),
+        ("c1", "c", "happy", 2, "test"),
+        ("d1", "d", "happy", 2, "test"),
+        ("e1", "e", "sad", 2, "test"),
+        ("f1", "f", None, None, "test"),
+    ]
+    split = pd.DataFrame(rows, columns=["clip_id", "speaker", "emotion", "level", "split"])
+    found = strangers(split, split)
+    assert {found["a1"], found["a2"]} == {"c1", "d1"}  # they take turns
+    assert split.set_index("clip_id").loc[found["e1"], ["level", "split"]].tolist() == [2, "test"]
+    assert found["f1"] in set(split["clip_id"]) - {"f1"}
+    assert strangers(split, split.iloc[:1])["a1"] == "c1"
+    alone = split[split["speaker"] == "a"]
+    assert strangers(alone, alone) == {"a1": "a1", "a2": "a2"}
 
 
 def test_clips_are_chosen_evenly_over_styles() -> None:

@@ -110,8 +110,15 @@ def test_the_judges_are_put_to_the_test(finished_run: Path):
     truth = per_clip["ground_truth"]
     truth[["ssim", "f_lmd", "m_lmd", "sa"]] = [1.0, 0.0, 0.0, 1.0]
     truth["sync_offset_corpus"] = 0.0
-    found = judges.check(per_clip)
+    found = judges.check(per_clip, {})
     assert len(found) == 5 and {finding.verdict for finding in found} == {"holds"}
     truth[["m_lmd", "sa", "sync_offset_corpus"]] = [0.5, 0.5, 4.0]
-    assert [finding.verdict for finding in judges.check(per_clip)][:3] == ["does not hold"] * 3
-    assert judges.check({}) == []
+    assert [finding.verdict for finding in judges.check(per_clip, {})][:3] == ["does not hold"] * 3
+    assert judges.check({}, {}) == []
+
+
+@pytest.mark.parametrize(("auc", "verdict"), [(0.97, "holds"), (0.6, "does not hold")])
+def test_the_identity_judge_must_tell_speakers_apart(auc: float, verdict: str):
+    numbers = {"held_out/auc": auc, "held_out/same_speaker": 0.9, "held_out/other_speaker": 0.1}
+    (found,) = judges.check({}, {"identity_judge": numbers})
+    assert found.verdict == verdict and found.numbers == ("0.90", "0.10") and f"{100 * auc:.1f} %" in found.text
