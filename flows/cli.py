@@ -21,6 +21,8 @@ COMMANDS = (
     evaluation.systems,
     user_study.study_page,
     user_study.study_results,
+    user_study.preference_page,
+    user_study.preference_results,
     corpus.status,
     corpus.clip,
     machine.doctor,

@@ -1,4 +1,4 @@
-"""``dreamtalk study-page | study-results``: a user study, and what came of it."""
+"""``dreamtalk study-page | study-results | preference-page | preference-results``: user studies and their results."""
 
 from __future__ import annotations
 
@@ -67,3 +67,55 @@ def study_results(
         for remark in found.unfinished:
             print(f"unfinished, but counted: {remark}")
         print(f"{out}: means.csv, anova.csv, tukey.csv, ratings.csv")
+
+
+def preference_page(
+    method: Annotated[list[str], typer.Option(help="NAME=DIR, twice: videos of a method, <clip_id>.mp4, with sound.")],
+    truth: Annotated[Path, typer.Option(help="Videos of the same names that show the style.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the page and its videos.")],
+    clips: Annotated[int, typer.Option(min=1, help="Clips at most.")] = 20,
+    participants: Annotated[int, typer.Option(min=1, help="Orders laid out.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of names and orders.")] = 0,
+) -> None:
+    """A page that asks which of two blinded videos has the style of a third; OUT.pairs.json says which is which."""
+    methods = named_folders(method)
+    with user_errors():
+        from stages.evaluation.study import preference
+
+        try:
+            key = preference.make(methods, truth, out, clips=clips, participants=participants, seed=seed)
+        except ValueError as error:
+            fail(str(error))
+        print(f"{out / 'index.html'}: {key['asked']} pairs. Keep {preference.key_of(out)} to yourself.")
+
+
+def preference_results(
+    key: Annotated[Path, typer.Argument(help="OUT.pairs.json of the study.")],
+    choices: Annotated[list[Path], typer.Argument(help="The files that participants saved.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for preference.json, choices.csv.")],
+) -> None:
+    """How often the first method was preferred: share, binomial interval, sign test over participants."""
+    with user_errors():
+        from stages.evaluation.study.choices import analyse
+        from stages.files import write_json
+
+        for path in (key, *choices):
+            if not path.is_file():
+                fail(f"{path}: no such file")
+        try:
+            found = analyse(key, choices)
+        except ValueError as error:
+            fail(str(error))
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(found.numbers, out / "preference.json")
+        found.choices.to_csv(out / "choices.csv", index=False)
+        print(
+            f"{found.first} was preferred to {found.second} in {found.share:.1%} of {len(found.choices)} choices "
+            f"(95 % interval {found.low:.1%} to {found.high:.1%}), by {found.prefer_first} participants, "
+            f"{found.second} by {found.prefer_second}: p = {found.p:.3g} (sign test); {found.left:.0%} chose the left"
+        )
+        for reason in found.refused:
+            print(f"left out: {reason}")
+        for remark in found.unfinished:
+            print(f"unfinished, but counted: {remark}")
+        print(f"{out}: preference.json, choices.csv")

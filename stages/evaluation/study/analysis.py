@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from stages.evaluation.study.answers import collect
+
 LEVEL = 0.95
 LOWEST, HIGHEST = 1, 5
 
@@ -57,19 +59,7 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
         ValueError: the key is none, or no file of ratings can be used.
     """
     about = _key(key)
-    found: dict[str, tuple[Path, list[dict]]] = {}
-    refused = []
-    for path in files:
-        try:
-            participant, rows = _read(path, about)
-        except (ValueError, KeyError, TypeError) as error:
-            refused.append(f"{path.name}: {error}")
-            continue
-        if participant in found:
-            refused.append(f"{found[participant][0].name}: participant {participant} has a later file, {path.name}")
-        found[participant] = path, rows
-    if not found:
-        raise ValueError("no file of ratings can be used: " + ("; ".join(refused) or "none was given"))
+    found, refused = collect(files, lambda path: _read(path, about), "ratings")
     ratings = pd.DataFrame([{"participant": who, **row} for who, (_, rows) in sorted(found.items()) for row in rows])
     ratings = ratings[~((ratings["aspect"] == "style") & ratings["method"].isin(without_style))]
     tables = [_aspect(name, ratings[ratings["aspect"] == name]) for name in about["aspects"]]

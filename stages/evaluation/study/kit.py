@@ -1,30 +1,21 @@
-"""A user study as a folder: one page and its videos, that open from a disk or any web server and call nobody.
+"""A study in which each video is rated: a folder (see stages/evaluation/study/folder.py) for participants.
 
-Blinded: a video's name says nothing, the method stands in *.key.json beside the folder, and all videos are encoded
-alike, without metadata. Balanced: see :func:`orders`. Randomised: every participant has an order of their own.
+Balanced: see :func:`orders`. Randomised: every participant has an order of their own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from stages import pages
-from stages.corpus import decode
-from stages.corpus.encode import write_mp4
-from stages.evaluation.compare import videos
-from stages.evaluation.scoring import FPS, squares
-from stages.files import atomic_path, write_json
+from stages.evaluation.study import folder
+from stages.evaluation.study.folder import Film, code_of, in_common
 
 DRAWS = 20  # of an order in which no clip follows itself
-RATE = 16000  # Hz, of the videos' sound
-TEMPLATE = Path(__file__).with_name("page.html.j2")
 ASPECTS = {
     "lip_sync": "How well do the lips fit the speech?",
     "realness": "How real does the video look?",
@@ -68,43 +59,28 @@ def make(
     if len(methods) < 2:
         raise ValueError("a study compares at least two methods")
     out = out.resolve()
-    _check_out(out, [*methods.values(), *([references] if references else [])])
-    found = {name: videos(folder) for name, folder in methods.items()}
-    shown = videos(references) if references else {}
-    every = [*found.values(), *([shown] if references else [])]
-    common = sorted(set.intersection(*map(set, every)))
-    if not common:
-        raise ValueError("no clip that all methods (and the references) have: videos must have the same names")
-    chosen = [common[i] for i in np.linspace(0, len(common) - 1, min(clips, len(common))).round().astype(int)]
-    names = list(methods)
-    codes = {(name, clip_id): _code(seed, name, clip_id) for name in names for clip_id in chosen}
-    guides = {clip_id: _code(seed, "", clip_id) for clip_id in chosen} if references else {}
-    samples = [{"code": code, "reference": guides.get(clip_id)} for (_, clip_id), code in codes.items()]
-    laid_out = orders(len(names), len(chosen), participants, each_clip_once, seed)
+    shown = [*methods.values(), *([references] if references else [])]
+    folder.check(out, key_of(out), shown)
+    chosen, found = in_common(shown, clips)
+    codes = {(name, clip_id): code_of(seed, name, clip_id) for name in methods for clip_id in chosen}
+    guides = {clip_id: code_of(seed, "", clip_id) for clip_id in chosen} if references else {}
+    laid_out = orders(len(methods), len(chosen), participants, each_clip_once, seed)
     key = {
         "asked": len(laid_out[0]),
         "aspects": [name for name in ASPECTS if references or name != "style"],
         "videos": {code: {"method": name, "clip_id": clip_id} for (name, clip_id), code in codes.items()},
     }
-    # a browser goes on with a study that it knows: one with other orders must be another
-    study = hashlib.blake2b(json.dumps([key, laid_out], sort_keys=True).encode(), digest_size=4).hexdigest()
-    key = {"study": study, **key}
+    key = {"study": folder.study_of(key, laid_out), **key}
     content = {
-        "study": study,
+        "study": key["study"],
         "aspects": {name: ASPECTS[name] for name in key["aspects"]},
-        "samples": samples,
+        "samples": [{"code": code, "reference": guides.get(clip_id)} for (_, clip_id), code in codes.items()],
         "orders": laid_out,
     }
-    with atomic_path(out) as folder:
-        (folder / "videos").mkdir(parents=True)
-        for (name, clip_id), code in codes.items():
-            _copy(found[name][clip_id], folder / f"videos/{code}.mp4", size, sound=True)
-        for clip_id, code in guides.items():
-            _copy(shown[clip_id], folder / f"videos/{code}.mp4", size, sound=False)
-        template = pages.environment(TEMPLATE.parent).get_template(TEMPLATE.name)
-        (folder / "index.html").write_text(template.render(content=json.dumps(content)), encoding="utf-8")
-        write_json(key, key_of(out))
-        shutil.rmtree(out, ignore_errors=True)
+    files = dict(zip(methods, found, strict=False))
+    films = [Film(files[name][clip_id], code) for (name, clip_id), code in codes.items()]
+    films += [Film(found[-1][clip_id], code, sound=False) for clip_id, code in guides.items()]
+    folder.write(out, key_of(out), key, films, size, "page.html.j2", content=json.dumps(content))
     return key
 
 
@@ -136,19 +112,6 @@ def orders(methods: int, clips: int, participants: int, each_clip_once: bool, se
     return result
 
 
-def _check_out(out: Path, inputs: Iterable[Path]) -> None:
-    """Raise ValueError unless `out` may be replaced: nothing is lost but an earlier study."""
-    if out == Path.cwd():
-        raise ValueError(f"{out} is the folder you are in; name another one for the study")
-    if any(folder.resolve().is_relative_to(out) for folder in inputs):
-        raise ValueError(f"{out} holds videos that are to be shown; name another folder for the study")
-    if not out.exists():
-        return
-    held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    if held and not (held == {"index.html", "videos"} and key_of(out).is_file()):
-        raise ValueError(f"{out} holds something else than a study; name a new folder")
-
-
 def _apart(samples: list[int], clips: int) -> list[int]:
     """Samples moved so that none follows one of the same clip, as far as a single pass can."""
     for i in range(1, len(samples)):
@@ -157,16 +120,3 @@ def _apart(samples: list[int], clips: int) -> list[int]:
             if later:
                 samples[i], samples[later[0]] = samples[later[0]], samples[i]
     return samples
-
-
-def _code(seed: int, name: str, clip_id: str) -> str:
-    return hashlib.blake2b(f"{name}\n{clip_id}".encode(), key=str(seed).encode(), digest_size=6).hexdigest()
-
-
-def _copy(source: Path, target: Path, size: int, sound: bool) -> None:
-    try:
-        frames = squares(decode.frames(source, FPS), size)
-        heard: Sequence = (decode.read_audio(source, RATE)[: len(frames) * RATE // FPS], RATE) if sound else ()
-    except decode.MediaError as error:
-        raise ValueError(f"{source} {error}") from error
-    write_mp4(target, frames, FPS, *heard)

@@ -1,0 +1,35 @@
+"""The files that participants of a study sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def collect(
+    files: Sequence[Path], read: Callable[[Path], tuple[str, list[dict]]], what: str
+) -> tuple[dict[str, tuple[Path, list[dict]]], list[str]]:
+    """Each participant's file and its rows, and why files were left out; of several files with one number the last
+    counts.
+
+    Args:
+        read: a file's participant and rows; its ValueError, KeyError or TypeError leaves the file out.
+        what: the rows are.
+
+    Raises:
+        ValueError: no file can be used.
+    """
+    found: dict[str, tuple[Path, list[dict]]] = {}
+    refused = []
+    for path in files:
+        try:
+            participant, rows = read(path)
+        except (ValueError, KeyError, TypeError) as error:
+            refused.append(f"{path.name}: {error}")
+            continue
+        if participant in found:
+            refused.append(f"{found[participant][0].name}: participant {participant} has a later file, {path.name}")
+        found[participant] = path, rows
+    if not found:
+        raise ValueError(f"no file of {what} can be used: " + ("; ".join(refused) or "none was given"))
+    return found, refused
