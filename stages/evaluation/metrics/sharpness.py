@@ -28,7 +28,9 @@ def cpbd(frames: np.ndarray) -> np.ndarray:
 
     The Canny thresholds follow the picture as in MATLAB's `edge`, on which the published numbers rest. Edge detectors
     differ, and with them implementations: on frames of 20 real clips this one and the Python port `cpbd` 1.0.7 are 0.04
-    apart in the mean and 0.15 at most, and correlate by 0.85. So compare only within one.
+    apart in the mean and 0.15 at most, and correlate by 0.85. So compare only within one. On the reference's own image,
+    img1 of LIVE's blurred pictures, the authors' MATLAB code gives 0.1353 and the port 0.1120, as the port's repository
+    has it. The picture may not be passed on, and this function was not run on it.
 
     Args:
         frames: (n, H, W, 3) uint8 RGB, or (n, H, W) grey.

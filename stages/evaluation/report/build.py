@@ -79,6 +79,7 @@ def build(results: Results, params: Params, out: Path, commit: str) -> Report:
         "figures": FIGURES,
         "systems": other_systems.rows(results, published),
         "study": study.section(results),
+        "preference": results.preference,
         "tables": tables,
         "run": _run(results, params, commit, published["source"]),
     }

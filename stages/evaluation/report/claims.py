@@ -49,6 +49,13 @@ CLAIMS = (
     Claim(PAPER, "A lip expert without style costs expressiveness (IV‑C)", "full", "uncond_lip_expert", ("f_lmd",)),
     Claim(
         PAPER,
+        "A style reference of another person costs identity (IV‑B)",
+        "full",
+        "stranger_style",
+        ("csim", "id_sim_corpus"),
+    ),
+    Claim(
+        PAPER,
         "Speaker information improves the predicted style (IV‑C)",
         "predicted_full",
         "predicted_no_speaker_info",

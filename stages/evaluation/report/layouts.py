@@ -160,8 +160,9 @@ LAYOUTS = (
         },
         "stranger_style",
         "Cosine similarity of face embeddings of the portrait and of every frame: CSIM by ArcFace; the corpus judge, "
-        "fitted to this corpus’ own faces, has a scale of its own. As in the paper the style reference shows another "
-        "person; “own style” takes it from the clip itself, and so do PIRenderer’s clips.",
+        "fitted to this corpus’ own faces, has a scale of its own and, since it shrinks them, no eye for blur. As in "
+        "the paper the style reference shows another person; “own style” takes it from the clip itself, and so do "
+        "PIRenderer’s clips.",
         for_systems=True,
     ),
     Layout(

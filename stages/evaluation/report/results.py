@@ -15,12 +15,16 @@ from stages.columns import Columns
 from stages.corpus.media import Clips
 from stages.evaluation.compare import videos
 from stages.evaluation.report.layouts import REAL
-from stages.evaluation.study import analysis
+from stages.evaluation.study import analysis, choices
 from stages.evaluation.systems.manifest import systems
 
 NOBODY_ASKED = (
     "Nobody was asked in this run. “dreamtalk study-page” makes the page that asks; its key (*.key.json) and "
     "the participants' files in data/user_study/ make this section."
+)
+NOBODY_PREFERRED = (
+    "Nobody was asked which style they prefer. “dreamtalk preference-page” makes the page that asks; its key "
+    "(*.pairs.json) and the participants' files in data/user_study/ make this section."
 )
 
 
@@ -98,6 +102,20 @@ class Results:
         silent = [system.name for system in systems() if not system.emotional]
         try:
             return analysis.analyse(keys[0], files, without_style=[*silent, *REAL])
+        except ValueError as error:
+            return Absent(f"What lies in data/user_study/ cannot be used: {error}.")
+
+    @cached_property
+    def preference(self) -> choices.Preference | Absent:
+        """What a study of preferences found: its key, *pairs.json, and the choices*.json in data/user_study/."""
+        folder = self.root / "data/user_study"
+        keys, files = sorted(folder.glob("*pairs.json")), sorted(folder.glob("choices*.json"))
+        if not files:
+            return Absent(NOBODY_PREFERRED)
+        if len(keys) != 1:
+            return Absent(f"data/user_study/ must hold the key of one such study, *pairs.json; it holds {len(keys)}.")
+        try:
+            return choices.analyse(keys[0], files)
         except ValueError as error:
             return Absent(f"What lies in data/user_study/ cannot be used: {error}.")
 

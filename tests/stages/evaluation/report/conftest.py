@@ -39,6 +39,7 @@ VARIANTS = {  # how far from the truth
     "mean_motion": 2.0,
     "no_lip_expert": 1.3,
     "uncond_lip_expert": 1.2,
+    "stranger_style": 1.7,
     "predicted_full": 1.4,
     "predicted_no_speaker_info": 1.6,
     "predicted_no_cross_id": 1.9,
@@ -259,6 +260,7 @@ def _write_evaluation(root: Path, ids: list[str], rng: np.random.Generator) -> N
                 "sa": (rng.random(len(ids)) > 0.3 * error).astype(float),
                 "sa_chance": 1 / 88,
                 "md": np.abs(0.2 * error + 0.01 * noise[:, 5]),
+                "id_sim_corpus": np.minimum(1 - 0.1 * error + 0.01 * noise[:, 7], 1),
                 "face_rate": 1.0,
                 "reason": "",
             }

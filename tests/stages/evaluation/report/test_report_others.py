@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from stages import params
-from stages.evaluation.report import glance, judges, other_systems, study
+from stages.evaluation.report import claims, glance, judges, other_systems, study
 from stages.evaluation.report.build import build
 from stages.evaluation.report.paper_tables import load_published
 from stages.evaluation.report.results import Results
@@ -105,6 +105,14 @@ def test_our_numbers_stand_beside_the_papers(finished_run: Path):
     assert lines["sync_conf_corpus"].published == ("–", "–", "–") and lines["sync_conf_corpus"].gap[1] == "-8 %"
 
 
+def test_identity_is_that_of_another_persons_style(finished_run: Path):
+    per_clip = Results(finished_run).per_clip
+    lines = {line.metric.column: line for line in glance.lines(per_clip, load_published())}
+    assert lines["id_sim_corpus"].ours == f"{per_clip['stranger_style']['id_sim_corpus'].mean():.3f}"
+    claim = next(claim for claim in claims.CLAIMS if claim.worse == "stranger_style")
+    assert claims.check(claim, per_clip).verdict == "holds"
+
+
 def test_the_judges_are_put_to_the_test(finished_run: Path):
     per_clip = {name: frame.copy() for name, frame in Results(finished_run).per_clip.items()}
     truth = per_clip["ground_truth"]
@@ -122,3 +130,22 @@ def test_the_identity_judge_must_tell_speakers_apart(auc: float, verdict: str):
     numbers = {"held_out/auc": auc, "held_out/same_speaker": 0.9, "held_out/other_speaker": 0.1}
     (found,) = judges.check({}, {"identity_judge": numbers})
     assert found.verdict == verdict and found.numbers == ("0.90", "0.10") and f"{100 * auc:.1f} %" in found.text
+
+
+def test_a_preference_is_told_with_its_interval_and_its_test(tmp_path: Path):
+    folder = tmp_path / "data/user_study"
+    folder.mkdir(parents=True)
+    assert "Nobody was asked which style" in Results(tmp_path).preference.reason
+    sides = {"c1": ("predicted", "a"), "c2": ("stranger", "a"), "c3": ("predicted", "b"), "c4": ("stranger", "b")}
+    shown = {code: {"method": method, "clip_id": clip} for code, (method, clip) in sides.items()}
+    key = {"study": "s", "asked": 2, "methods": ["predicted", "stranger"], "videos": shown}
+    for person, codes in (("1", ("c1", "c3")), ("2", ("c1", "c4"))):
+        choices = [{"chosen": code, "side": "left"} for code in codes]
+        content = {"study": "s", "participant": person, "choices": choices}
+        (folder / f"choices-{person}.json").write_text(json.dumps(content))
+    assert "it holds 0" in Results(tmp_path).preference.reason
+    (folder / "study.pairs.json").write_text(json.dumps(key))
+    found = Results(tmp_path).preference
+    assert (found.share, found.prefer_first, found.prefer_second, found.left) == (0.75, 1, 0, 1.0)
+    (folder / "study.pairs.json").write_text("{}")
+    assert "study.pairs.json is not the key" in Results(tmp_path).preference.reason

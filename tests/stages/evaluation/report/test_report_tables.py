@@ -95,8 +95,11 @@ def test_missing_results_are_told_in_words(per_clip) -> None:
     partly = {name: frame for name, frame in per_clip.items() if name != "full_pirenderer"}
     absent = " ".join(build("table_1", partly, {"sync_conf": "no weights were given"}).absent)
     assert "Full, PIRenderer" in absent and "Sync (no weights were given)" in absent
-    csim = build("table_2", per_clip)
-    assert not csim.ours and "CSIM" in csim.absent[0]
+    identity = build("table_2", per_clip)
+    assert identity.ours and identity.absent == ("Not measured in this run: CSIM.",)
+    blind = {name: frame.drop(columns="id_sim_corpus") for name, frame in per_clip.items()}
+    nothing = build("table_2", blind)
+    assert not nothing.ours and "CSIM" in nothing.absent[0] and "Identity, corpus judge" in nothing.absent[0]
 
 
 def test_a_run_without_results_makes_tables_of_published_numbers_only() -> None:
