@@ -20,11 +20,13 @@ import skimage.data
 import torch
 
 from dreamtalk_models import checkpoints
+from dreamtalk_models.identity_judge import IdentityJudge
 from dreamtalk_models.renderers.mesh_warp import MeshWarper
 from dreamtalk_models.syncnet import SyncNet
 from stages.corpus.encode import write_mp4
 from stages.corpus.faces import FaceMesh
 from stages.evaluation import scoring
+from stages.evaluation.metrics.identity import aligned_faces
 from stages.evaluation.metrics.landmark_distance import f_lmd, m_lmd
 from stages.evaluation.metrics.sharpness import cpbd
 from stages.evaluation.metrics.structural_similarity import ssim
@@ -34,6 +36,7 @@ from stages.params import load
 LIMIT = 60.0  # frames/s
 WHOLE = "all but SyncNet, from the file"
 FRAMES, SIZE, RATE = 100, 256, 16000
+SPEAKERS = 16  # that the identity judge has seen
 
 
 def talking_photograph(path: Path) -> None:
@@ -69,13 +72,18 @@ def main(path: Path | None = None) -> None:
         truth = scoring.Truth(video.frames[::-1].copy(), video.points[::-1].copy())
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        without = scoring.Judges(scoring.Settings(evaluate.size, evaluate.vshift, evaluate.min_face_rate))
+        faces = Path(folder) / "identity_judge.safetensors"
+        checkpoints.save(IdentityJudge(size=section.identity_judge.size, dimensions=SPEAKERS - 1), faces)
+        rest = scoring.Settings(evaluate.size, evaluate.vshift, evaluate.min_face_rate, corpus_identity=faces)
+        without = scoring.Judges(rest)
+        recogniser = without.recognisers["id_sim_corpus"]
         steps = {
             "decoding": lambda: scoring.read_video(path, evaluate.size),
             "landmarks": lambda: scoring.Video(video.frames).mesh,
             "SSIM": lambda: ssim(truth.frames, video.frames),
             "CPBD": lambda: cpbd(video.frames),
             "F-LMD and M-LMD": lambda: (f_lmd(truth.points, video.points), m_lmd(truth.points, video.points)),
+            "identity": lambda: recogniser(aligned_faces(video.frames, video.points)),
             WHOLE: lambda: scoring.score(scoring.read_video(path, evaluate.size)[0], truth, None, without),
             "SyncNet alone": lambda: scoring.lip_sync(
                 *judges.syncnets["_corpus"][:1],
