@@ -18,6 +18,7 @@ from torch import nn
 from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
 from dreamtalk_models.lip_expert import LipExpert
+from dreamtalk_models.regressor import Regressor
 from dreamtalk_models.renderers.pirenderer import PIRenderer
 from dreamtalk_models.style_classifier import StyleClassifier
 from dreamtalk_models.style_predictor import StylePredictor
@@ -26,6 +27,7 @@ from dreamtalk_models.syncnet import SyncNet
 CLASSES = {
     "denoiser": Denoiser,
     "lip_expert": LipExpert,
+    "regressor": Regressor,
     "renderer": PIRenderer,
     "style_classifier": StyleClassifier,
     "style_predictor": StylePredictor,
@@ -35,6 +37,7 @@ CLASSES = {
 BEST = {
     "denoiser": ("val/mouth_error/sampled", False),
     "lip_expert": ("val/balanced_accuracy", True),
+    "regressor": ("val/mouth_error/sampled", False),
     "renderer": ("val/l1/drawn", False),
     "style_classifier": ("test/accuracy", True),
     "style_predictor": ("val/code_distance/predicted", False),
