@@ -24,7 +24,7 @@ CLIPS = [Clip(0, emotion, 2, number) for emotion in ("happy", "angry", "sad") fo
 def main() -> None:
     cv2.setNumThreads(1)
     for size in (256, 320):
-        studio = Studio(photograph(), size, 3.0, 0)
+        studio = Studio(photograph(), size, 3.0, 0.85, 0)
         start = time.process_time()
         actor = Actor(studio, 0)
         print(f"{size} px: a speaker is ready in {time.process_time() - start:.2f} s")

@@ -54,16 +54,17 @@ def ablate(
     logger = get_run_logger()
     chosen = study.points(grid, seeds)
     study.targets(stage_graph(), stages)
-    rows, runs = [], []
+    rows, clips, runs = [], [], []
     with workspace.held(f"ablate {name}", logger.warning), workspace.borrowed(logger.warning):
         for point in chosen:  # all of them first: a wrong value is no news to get after hours
             study.set_parameters(point)
         for number, point in enumerate(chosen):
             study.set_parameters(point)
-            found, logged = study_point.with_options(flow_run_name=f"{name}: {point.label}")(
+            found, scored, logged = study_point.with_options(flow_run_name=f"{name}: {point.label}")(
                 name, point.label, stages, parallel, time_limit_h
             )
             rows += [{"setting": point.setting, "seed": point.seed, **row} for row in found]
+            clips += [scores.assign(setting=point.setting, seed=point.seed) for scores in scored]
             runs += logged
             try:
                 study.save_experiment(f"{name}-{number:02d}-seed{point.seed}")
@@ -71,7 +72,7 @@ def ablate(
                 logger.warning("not kept as a DVC experiment: %s", error)
     results = pd.DataFrame(rows)
     summary = study.summarise(results[study.worth_a_column(results["metric"], metrics)])
-    folder = study.write(name, results, summary)
+    folder = study.write(name, results, summary, clips)
     _publish(name, summary, runs)
     logger.info("%d runs; the tables are in %s", len(chosen), folder)
     return summary.to_dict("records")
@@ -80,8 +81,8 @@ def ablate(
 @flow(name="study point", task_runner=ThreadPoolTaskRunner(max_workers=THREADS))
 def study_point(
     name: str, label: str, stages: list[str], parallel: int, time_limit_h: float | None
-) -> tuple[list[dict], list[str]]:
-    """One point of a study: the stages, then their numbers, and the ids of their MLflow runs."""
+) -> tuple[list[dict], list[pd.DataFrame], list[str]]:
+    """One point of a study: the stages, then their numbers, their clips' scores, and the ids of their MLflow runs."""
     context = {STUDY: name, POINT: label}
     graph, unchanged = survey()
     targets = study.targets(graph, stages)
@@ -99,7 +100,7 @@ def study_point(
     finally:
         for variable in context:
             del os.environ[variable]
-    return found, list(logged.values())
+    return found, study.scores_of_clips(targets), list(logged.values())
 
 
 @artifacts.shown()

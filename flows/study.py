@@ -25,6 +25,7 @@ STUDIES = Path("reports/studies")
 CONFIDENCE = 0.95
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 SEED = "training_seed"
+SCORES = "per_clip.parquet"
 GROUPS = {"profile", "corpus"}  # each sets many parameters
 
 
@@ -182,8 +183,18 @@ def markdown(summary: pd.DataFrame) -> str:
     return "\n".join(text)
 
 
-def write(name: str, results: pd.DataFrame, summary: pd.DataFrame) -> Path:
-    """Put a study's tables into reports/studies/<name>; returns that folder."""
+def scores_of_clips(stages: list[Stage]) -> list[pd.DataFrame]:
+    """per_clip.parquet of each stage that scores clips, with the columns stage and variant."""
+    return [
+        pd.read_parquet(file).assign(stage=stage.group, variant=stage.name.partition("@")[2])
+        for stage in stages
+        for file in (Path(out) / SCORES for out in stage.outs)
+        if file.is_file()
+    ]
+
+
+def write(name: str, results: pd.DataFrame, summary: pd.DataFrame, clips: list[pd.DataFrame]) -> Path:
+    """Put a study's tables into reports/studies/<name>, and, if any, its clips' scores; returns that folder."""
     folder = STUDIES / name
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in (
@@ -193,6 +204,9 @@ def write(name: str, results: pd.DataFrame, summary: pd.DataFrame) -> Path:
     ):
         with atomic_path(folder / file) as tmp:
             tmp.write_text(text, encoding="utf-8")
+    if clips:
+        with atomic_path(folder / "clips.parquet") as tmp:
+            pd.concat(clips, ignore_index=True).to_parquet(tmp)
     return folder
 
 

@@ -19,6 +19,7 @@ from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
 from dreamtalk_models.identity_judge import IdentityJudge
 from dreamtalk_models.lip_expert import LipExpert
+from dreamtalk_models.regressor import Regressor
 from dreamtalk_models.renderers.pirenderer import PIRenderer
 from dreamtalk_models.style_classifier import StyleClassifier
 from dreamtalk_models.style_predictor import StylePredictor
@@ -28,6 +29,7 @@ CLASSES = {
     "denoiser": Denoiser,
     "identity_judge": IdentityJudge,
     "lip_expert": LipExpert,
+    "regressor": Regressor,
     "renderer": PIRenderer,
     "style_classifier": StyleClassifier,
     "style_predictor": StylePredictor,
@@ -38,6 +40,7 @@ BEST = {
     "denoiser": ("val/mouth_error/sampled", False),
     "identity_judge": ("held_out/auc", True),
     "lip_expert": ("val/balanced_accuracy", True),
+    "regressor": ("val/mouth_error/sampled", False),
     "renderer": ("val/l1/drawn", False),
     "style_classifier": ("test/accuracy", True),
     "style_predictor": ("val/code_distance/predicted", False),

@@ -73,7 +73,7 @@ def write_wav2vec(folder: Path) -> None:
 
 def film(folder: Path) -> None:
     """Videos of SPEAKERS in STYLES, cut after FRAMES."""
-    studio = Studio(photograph(), 288, 1.2, 0)
+    studio = Studio(photograph(), 288, 1.2, 0.85, 0)
     (folder / "truth").mkdir()
     for speaker in range(SPEAKERS):
         actor = Actor(studio, speaker)

@@ -1,8 +1,4 @@
-"""From speech and a style to face motion, with the trained networks: what the command and the stage share.
-
-Every frame is denoised on its own (the published network has no temporal layer), so the starting noise decides
-whether neighbouring frames agree: all frames of a clip start from one and the same noise, and differ by their sound.
-"""
+"""From speech and a style to face motion, with the trained networks: what the command and the stage share."""
 
 from __future__ import annotations
 
@@ -13,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dreamtalk_models.diffusion import Method, sample
+from dreamtalk_models.diffusion import Method
 from dreamtalk_models.style_predictor import sample_style
 
 if TYPE_CHECKING:
-    from dreamtalk_models.denoiser import Denoiser
+    from dreamtalk_models.motion_network import MotionNetwork
     from dreamtalk_models.style_predictor import StylePredictor
 
 
@@ -32,14 +28,14 @@ def seed_of(seed: int, name: str) -> int:
 
 
 @torch.no_grad()
-def reference_code(denoiser: Denoiser, style: np.ndarray | None) -> np.ndarray:
+def reference_code(network: MotionNetwork, style: np.ndarray | None) -> np.ndarray:
     """Style code (d,) of a reference expression (S, D); None: of no style at all, the neutral of guidance.
 
     Of a longer reference the first frames count that the style encoder can take, as in the published code.
     """
     if style is None:
-        return denoiser.null_style_code(1)[0].cpu().numpy()
-    return denoiser.encode_style(_batch_of_one(style[: denoiser.style_frames], denoiser))[0].cpu().numpy()
+        return network.null_style_code(1)[0].cpu().numpy()
+    return network.encode_style(_batch_of_one(style[: network.style_frames], network))[0].cpu().numpy()
 
 
 def predicted_code(
@@ -51,8 +47,9 @@ def predicted_code(
     return sample_style(predictor, audio, identity=face, steps=steps, generator=generator)[0].cpu().numpy()
 
 
+@torch.no_grad()
 def speak(
-    denoiser: Denoiser,
+    network: MotionNetwork,
     sound: np.ndarray,
     style_code: np.ndarray,
     *,
@@ -65,22 +62,17 @@ def speak(
 
     Args:
         sound: windows (n, W, C), or the rows that they are cut from, (2n + 2w - 1, C).
-        steps, method: of the reverse diffusion.
+        steps, method: of the reverse diffusion, where the network is a denoiser.
         guidance: intensity of the style; 0 neutral, 1 as the reference, above 1 stronger (DreamTalk, equation 9).
-        seed: of the starting noise, which all frames share.
+        seed: of all noise.
     """
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(1, 1, denoiser.motion_dim, generator=generator)
-    heard = _batch_of_one(sound, denoiser)
-    motion = sample(
-        denoiser,
-        heard,
-        style_code=_batch_of_one(style_code, denoiser),
-        steps=steps,
+    motion = network.generate(
+        _batch_of_one(sound, network),
+        _batch_of_one(style_code, network),
         guidance=guidance,
+        generator=torch.Generator().manual_seed(seed),
+        steps=steps,
         method=method,
-        noise=start.expand(-1, denoiser.frames(heard), -1).to(heard),
-        generator=generator,
     )
     return motion[0].cpu().numpy()
 

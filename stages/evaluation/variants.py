@@ -18,6 +18,7 @@ import pandas as pd
 
 from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
+from dreamtalk_models.regressor import Regressor
 from dreamtalk_models.style_predictor import StylePredictor
 from stages.columns import Columns
 from stages.evaluation.motion import Motion, Pose
@@ -33,7 +34,7 @@ class Variant:
     motion: Literal["generated", "truth", "mean"] = "generated"
     sound: Literal["own", "other"] = "own"  # that the motion is made from; the video keeps its own
     style: Literal["own", "stranger"] = "own"  # whose clip the reference is
-    denoiser: str = "full"
+    generator: str = "denoiser/full"  # a folder of models/
     predictor: str | None = None  # None: the style comes from the reference
     renderer: Literal["mesh_warp", "pirenderer"] | None = None  # None: the parameters' choice
 
@@ -45,13 +46,15 @@ VARIANTS = {
     "full": Variant(),
     "full_pirenderer": Variant(renderer="pirenderer"),
     "stranger_style": Variant(style="stranger"),
-    "no_lip_expert": Variant(denoiser="no_lip_expert"),
-    "uncond_lip_expert": Variant(denoiser="uncond_lip_expert"),
+    "no_lip_expert": Variant(generator="denoiser/no_lip_expert"),
+    "uncond_lip_expert": Variant(generator="denoiser/uncond_lip_expert"),
+    "regression": Variant(generator="regressor"),
     "predicted_full": Variant(predictor="full"),
     "predicted_no_speaker_info": Variant(predictor="no_speaker_info"),
     "predicted_no_cross_id": Variant(predictor="no_cross_id"),
     "predicted_regression": Variant(predictor="regression"),
 }
+GENERATORS = {"denoiser": Denoiser, "regressor": Regressor}  # by the folder of models/ that holds them
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Performer:
     """The networks of a variant, and the features they work on.
 
     Args:
-        data: folder of motion/, audio/ and split.parquet. models: folder of denoiser/ and style_predictor/.
+        data: folder of motion/, audio/ and split.parquet. models: folder of the trained networks.
         seed: of all noise.
 
     Raises:
@@ -113,8 +116,8 @@ class Performer:
     def __init__(self, variant: Variant, settings: Generate, seed: int, data: Path, models: Path) -> None:
         self.variant, self.settings, self.seed = variant, settings, seed
         self.motion, self.audio = Columns(data / "motion"), Columns(data / "audio")
-        path = models / "denoiser" / variant.denoiser / "weights.safetensors"
-        self.denoiser = checkpoints.load(path, Denoiser).to(device())
+        kind = GENERATORS[variant.generator.partition("/")[0]]
+        self.network = checkpoints.load(models / variant.generator / "weights.safetensors", kind).to(device())
         self.predictor = None
         if variant.predictor:
             path = models / "style_predictor" / variant.predictor / "weights.safetensors"
@@ -143,7 +146,7 @@ class Performer:
         if self.predictor is None:
             expression = self.motion[reference]["expression"]
             own_half = len(expression) // 2 if reference == clip.clip_id else 0
-            return reference_code(self.denoiser, expression[own_half:])
+            return reference_code(self.network, expression[own_half:])
         voice = self.audio[clip.clip_id]["features"]
         identity = self.motion[clip.portrait_clip_id]["identity"]
         seed = seed_of(self.seed, clip.clip_id)
@@ -154,8 +157,8 @@ class Performer:
         features = self.audio[source]["features"]
         features = features[np.arange(2 * frames) % len(features)]  # another clip's sound may be shorter
         return speak(
-            self.denoiser,
-            windows(features, self.denoiser.config["window"]),
+            self.network,
+            windows(features, self.network.config["window"]),
             code,
             steps=self.settings.steps,
             guidance=self.settings.guidance,

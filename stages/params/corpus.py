@@ -12,9 +12,11 @@ from stages.params.section import Count, Natural, NonNegative, Positive, Section
 
 class DemoCorpus(Section):
     speakers: Annotated[int, Field(ge=2)]
+    levels: Annotated[list[Literal[1, 2, 3]], Field(min_length=1)]
     clips_per_style: Count
     frequent_speakers: Natural
     frequent_clips_per_style: Count
+    foretold: Share
     seconds: Positive
     size: Annotated[int, Field(ge=128, multiple_of=2)]
 

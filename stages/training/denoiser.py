@@ -7,27 +7,29 @@ reference from the same clip. The lip expert sees random clips of l frames of th
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
-from dreamtalk_models.diffusion import q_sample, sample
+from dreamtalk_models.diffusion import q_sample
 from dreamtalk_models.face_model import FaceModel, lower_face
 from dreamtalk_models.lip_expert import LipExpert
+from dreamtalk_models.motion_network import MotionNetwork
 from stages import params as parameters
 from stages.training import data, figures, loop
-from stages.training.session import AUDIO, FACE_MODEL, MOTION, SPLIT, WEIGHTS, face_model, read_split, session
+from stages.training.session import AUDIO, FACE_MODEL, MOTION, SPLIT, WEIGHTS, Session, face_model, read_split, session
 
 LIP_EXPERTS = ("none", "style_aware", "unconditional")
 VALIDATION_WINDOWS = 64
 VALIDATION_TIMES = 4  # diffusion times each window is noised to
 SAMPLED_WINDOWS = 64
 WINDOWS_PER_CLIP = 4  # of either, at most; more of the same few clips tell nothing new
-SAMPLING_STEPS = 10  # DDIM, as published
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,26 @@ def losses(denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, t: Tensor
     """
     motion, valid = batch["motion"], batch["valid"]
     t = batch["t"] if t is None else t.to(motion.device)
-    style = batch["reference"].masked_fill(batch["null"][:, None, None], 0)
-    mask = batch["reference_mask"] & ~batch["null"][:, None]  # "no style" is zero motion with nothing masked
-    predicted = denoiser(q_sample(motion, t, batch["noise"], denoiser.schedule), t, batch["audio"], style, mask)
+    noised = q_sample(motion, t, batch["noise"], denoiser.schedule)
+    predicted = denoiser(noised, t, batch["audio"], *without_style(batch))
     error = (predicted - motion).square().mean(2)
     found = {"denoise": (error * valid).sum() / valid.sum()}
     if guide is not None:
-        last = (valid.sum(1) - guide.expert.clip_frames).clamp(min=0)
-        starts = (batch["place"] * (last + 1)).long()
-        found["sync"] = guide.sync_loss(predicted, batch, starts)
+        found["sync"] = guide.sync_loss(predicted, batch, sync_starts(batch, guide))
     return found
+
+
+def without_style(batch: loop.Batch) -> tuple[Tensor, Tensor]:
+    """Style references (B, S, D) and their masks (B, S), where `null` says so those of no style: zero motion with
+    nothing masked."""
+    style = batch["reference"].masked_fill(batch["null"][:, None, None], 0)
+    return style, batch["reference_mask"] & ~batch["null"][:, None]
+
+
+def sync_starts(batch: loop.Batch, guide: Guide) -> Tensor:
+    """The first frames (B,) of what the lip expert sees, at the batch's `place` in each window."""
+    last = (batch["valid"].sum(1) - guide.expert.clip_frames).clamp(min=0)
+    return (batch["place"] * (last + 1)).long()
 
 
 def task(train: data.Corpus, val: data.Corpus, guide: Guide | None, p: parameters.Denoiser) -> loop.Task:
@@ -162,11 +174,11 @@ def on_device(batch: loop.Batch) -> loop.Batch:
 
 @torch.no_grad()
 def mouth_errors(
-    denoiser: Denoiser, corpus: data.Corpus, mean_expression: Tensor, face: FaceModel, p: parameters.Denoiser
+    network: MotionNetwork, corpus: data.Corpus, mean_expression: Tensor, face: FaceModel, p: parameters.Denoiser
 ) -> dict[str, float]:
     """Mean distance of sampled mouth vertices from the true ones, in model units, and of two floors.
 
-    "sampled" is DDIM with the clip's sound and a reference from the same clip; "other_audio" the same with another
+    "sampled" is generated with the clip's sound and a reference from the same clip; "other_audio" the same with another
     clip's sound; "mean_motion" the training set's mean expression. "style_only" is that reference's own mean.
     "variation" is the sampled mouth's standard deviation in time over the true one's: 1 is as lively.
     """
@@ -176,13 +188,11 @@ def mouth_errors(
     reference, mask = corpus.style(clips, p.style_frames_min, p.style_frames, generator)
     strangers = corpus.other(clips, generator)
     elsewhere = corpus.starts(strangers, p.clip_frames, generator)
-    noise = torch.randn(len(clips), 1, denoiser.motion_dim, generator=generator)  # one for all frames of a clip
-    noise = noise.expand(-1, p.clip_frames, -1)
-    style = {"style": reference, "style_mask": mask}
+    codes = network.encode_style(reference.to(loop.device()), mask.to(loop.device()))
 
     def sampled(sound_clips: Tensor, sound_starts: Tensor) -> Tensor:
-        audio = corpus.sound_around(sound_clips, sound_starts, p.clip_frames, p.window)
-        return sample(denoiser, **on_device({"audio": audio, **style, "noise": noise}), steps=SAMPLING_STEPS)
+        audio = corpus.sound_around(sound_clips, sound_starts, p.clip_frames, p.window).to(loop.device())
+        return network.generate(audio, codes, guidance=1.0, generator=Generator().manual_seed(0))
 
     own, other = sampled(clips, starts), sampled(strangers, elsewhere)
     valid = corpus.inside(clips, starts, p.clip_frames).to(own.device)
@@ -204,22 +214,36 @@ def mouth_errors(
     }
 
 
+def report_mouths(s: Session, network: MotionNetwork, corpora: Mapping[str, data.Corpus], face: FaceModel) -> None:
+    """Tell the run :func:`mouth_errors` of validation and test speakers, as numbers and bars."""
+    mean = corpora["train"].expression.mean()
+    for name in ("val", "test"):
+        errors = mouth_errors(network, corpora[name], mean, face, s.params.denoiser)
+        s.run.summary({f"{name}/{key}": value for key, value in errors.items()})
+        bars = {key.split("/")[1]: value for key, value in errors.items() if "/" in key}
+        s.run.figure(f"mouth_error_{name}", figures.bars(bars, "mouth error, model units", f"{name} speakers"))
+
+
+def sizes(face: FaceModel, corpus: data.Corpus, p: parameters.Denoiser) -> dict[str, Any]:
+    """The arguments of :class:`~dreamtalk_models.motion_network.MotionNetwork` for this corpus."""
+    return {
+        "motion_dim": corpus.expression.width,
+        "audio_dim": corpus.audio.width,
+        "window": p.window,
+        "style_frames": p.style_frames,
+        "d_model": p.d_model,
+        "heads": p.heads,
+        "feedforward": p.feedforward,
+        "layers": p.layers,
+        "dropout": p.dropout,
+        "decoder": p.decoder,
+        "lower": lower_face(face),
+    }
+
+
 def network(face: FaceModel, corpus: data.Corpus, p: parameters.Denoiser) -> Denoiser:
     """An untrained denoiser for this corpus."""
-    return Denoiser(
-        motion_dim=corpus.expression.width,
-        audio_dim=corpus.audio.width,
-        window=p.window,
-        style_frames=p.style_frames,
-        d_model=p.d_model,
-        heads=p.heads,
-        feedforward=p.feedforward,
-        layers=p.layers,
-        dropout=p.dropout,
-        decoder=p.decoder,
-        lower=lower_face(face),
-        diffusion_steps=p.diffusion_steps,
-    )
+    return Denoiser(**sizes(face, corpus, p), diffusion_steps=p.diffusion_steps)
 
 
 def main() -> None:
@@ -239,12 +263,7 @@ def main() -> None:
         work = task(corpora["train"], corpora["val"], guide, p)
         denoiser = s.train(denoiser, work, steps=p.steps, learning_rate=p.learning_rate, ema=p.ema)
         s.save(denoiser)
-        mean = corpora["train"].expression.mean()
-        for name in ("val", "test"):
-            errors = mouth_errors(denoiser, corpora[name], mean, face, p)
-            s.run.summary({f"{name}/{key}": value for key, value in errors.items()})
-            bars = {key.split("/")[1]: value for key, value in errors.items() if "/" in key}
-            s.run.figure(f"mouth_error_{name}", figures.bars(bars, "mouth error, model units", f"{name} speakers"))
+        report_mouths(s, denoiser, corpora, face)
 
 
 if __name__ == "__main__":

@@ -133,20 +133,21 @@ def task(train: Styled, val: Styled, variant: str, p: parameters.StylePredictor)
 
 @torch.no_grad()
 def code_distances(predictor: StylePredictor, part: Styled, p: parameters.StylePredictor) -> dict[str, float]:
-    """Mean L2 distance of sampled codes from the extracted ones (SCD, in the encoder's unit), and of two floors:
-    the training set's mean code, and the codes predicted for other clips."""
+    """Mean L2 distance of sampled codes from the extracted ones (SCD, in the encoder's unit), "predicted" from the
+    portrait clip's face and "own_portrait" from the clip's own, whose identity may tell its expression; and of two
+    floors: the training set's mean code, and the codes predicted for other clips."""
     batch = {name: tensor.to(loop.device()) for name, tensor in whole_clips(part, p).items()}
-    sampled = sample_style(
-        predictor,
-        batch["audio"],
-        batch["audio_mask"],
-        batch["identity"],
-        steps=SAMPLING_STEPS,
-        generator=Generator().manual_seed(0),
-    )
+
+    def sampled_for(identity: Tensor) -> Tensor:
+        generator = Generator().manual_seed(0)
+        sound = batch["audio"], batch["audio_mask"]
+        return sample_style(predictor, *sound, identity, steps=SAMPLING_STEPS, generator=generator)
+
+    sampled, own = sampled_for(batch["identity"]), sampled_for(part.corpus.identity.to(loop.device()))
     code = batch["code"]
     shuffled = sampled.roll(max(1, len(sampled) // 2), 0)
-    guesses = {"predicted": sampled, "mean_code": predictor.code_mean.expand_as(code), "shuffled": shuffled}
+    mean = predictor.code_mean.expand_as(code)
+    guesses = {"predicted": sampled, "own_portrait": own, "mean_code": mean, "shuffled": shuffled}
     return {f"code_distance/{name}": float((guess - code).norm(dim=1).mean()) for name, guess in guesses.items()}
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from dreamtalk_models.denoiser import LOWER_FACE, Denoiser
+from dreamtalk_models.denoiser import Denoiser
+from dreamtalk_models.motion_network import LOWER_FACE
 from dreamtalk_models.published import denoiser as published_denoiser
 from dreamtalk_models.transformer import MLP, MiddleTokenDecoder, dropout, linear
 from tests.dreamtalk_models.helpers import SMALL, assert_golden, overfit, weights, without_gradient

@@ -6,12 +6,12 @@ the whole reproduction run with no data set; the truth beside the videos is for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
-from stages.corpus.demo.emotions import STYLES, Clip
+from stages.corpus.demo.emotions import LEVELS, Clip, styles
 from stages.corpus.demo.photograph import photograph
 from stages.corpus.demo.render import Actor, Studio, make_clip
 
@@ -33,9 +33,11 @@ def write_corpus(
     out_dir: Path,
     *,
     speakers: int,
+    levels: Sequence[int] = tuple(LEVELS),
     clips_per_style: int,
     frequent_speakers: int = 0,
     frequent_clips_per_style: int = 1,
+    foretold: float,
     seconds: float,
     size: int,
     seed: int,
@@ -44,10 +46,11 @@ def write_corpus(
 ) -> list[dict]:
     """Write the corpus under `out_dir`: videos/<clip>.mp4 and truth/<clip>.npz.
 
-    speakers: alternately men (M001, ...) and women (W001, ...); clips_per_style: clips of each of the 22 styles
-    of a speaker; frequent_speakers: how many, from the first, have frequent_clips_per_style instead;
-    seconds: about how long a clip is; size: side of the square frames in px, even;
-    workers: processes; on_done: called with each clip's row as it is finished, in no fixed order.
+    speakers: alternately men (M001, ...) and women (W001, ...); levels: at which each emotion but neutral is shown;
+    clips_per_style: clips of each style of a speaker; frequent_speakers: how many, from the first, have
+    frequent_clips_per_style instead; foretold: share of a speaker's temper that follows from the face, 0 to 1;
+    seconds: about how long a clip is; size: side of the square frames in px, even; workers: processes;
+    on_done: called with each clip's row as it is finished, in no fixed order.
 
     Returns one row per clip: path (within `out_dir`, by which rows are sorted), speaker, emotion, level, frames.
     The same arguments give the same bytes, however many workers there are.
@@ -55,14 +58,14 @@ def write_corpus(
     out_dir = Path(out_dir)
     for folder in ("videos", "truth"):
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
-    studio = Studio(photograph(), size, seconds, seed)
+    studio = Studio(photograph(), size, seconds, foretold, seed)
     jobs = [
         [
             Clip(speaker, emotion, level, number + 1)
             for number in range(frequent_clips_per_style if speaker < frequent_speakers else clips_per_style)
         ]
         for speaker in range(speakers)
-        for emotion, level in STYLES
+        for emotion, level in styles(levels)
     ]
     rows: list[dict] = []
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(studio,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -62,9 +63,15 @@ EMOTIONS: dict[str, Emotion] = {
     ),
 }  # fmt: skip
 LEVELS: dict[int, float] = {1: 0.4, 2: 0.7, 3: 1.0}
-STYLES: tuple[tuple[str, int], ...] = tuple(
-    (emotion, level) for emotion in EMOTIONS for level in LEVELS if emotion != "neutral" or level == 1
-)
+
+
+def styles(levels: Iterable[int]) -> list[tuple[str, int]]:
+    """Every emotion at these levels; neutral once, which is level 1 as in MEAD."""
+    levels = sorted(set(levels))
+    return [(emotion, level) for emotion in EMOTIONS for level in (levels if emotion != "neutral" else [1])]
+
+
+STYLES: tuple[tuple[str, int], ...] = tuple(styles(LEVELS))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class Studio:
     photo: Photograph
     size: int
     seconds: float
+    foretold: float
     seed: int
 
 
@@ -38,7 +39,7 @@ class Actor:
     """A speaker ready to be filmed: the portrait's warper and the rig."""
 
     def __init__(self, studio: Studio, number: int) -> None:
-        self.speaker: Speaker = make_speaker(studio.photo, number, studio.seed)
+        self.speaker: Speaker = make_speaker(studio.photo, number, studio.seed, studio.foretold)
         self.rig = build_rig(studio.photo, self.speaker.shape)
         portrait, landmarks = make_portrait(studio.photo, self.speaker, studio.size)
         self.warper = MeshWarper(portrait, landmarks, mesh=studio.photo.mesh)

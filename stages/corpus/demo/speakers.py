@@ -47,7 +47,6 @@ _ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan")
 _NO_HABIT = ("jaw_open", "lips_together", "blink", "lip_funnel", "smirk")
 # Seeds the map from face to manner: the same in every corpus, so that corpora agree on it.
 _MANNER_SEED = 20240101
-_FORETOLD = 0.85
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,10 @@ class Speaker:
     placement: np.ndarray
 
 
-def _traits(identity: np.ndarray, own: np.random.Generator) -> np.ndarray:
-    """Four traits of temper, (4,) in [-1, 1]: mostly a fixed smooth function of the face's shape."""
+def _traits(identity: np.ndarray, foretold: float, own: np.random.Generator) -> np.ndarray:
+    """Four traits of temper, (4,) in [-1, 1]: in the share `foretold` a fixed smooth function of the face's shape."""
     weights = np.random.default_rng(_MANNER_SEED).normal(0, 1.5 / np.sqrt(len(identity)), (4, len(identity)))
-    return _FORETOLD * np.tanh(weights @ identity) + (1 - _FORETOLD) * np.tanh(own.normal(0, 1, 4))
+    return foretold * np.tanh(weights @ identity) + (1 - foretold) * np.tanh(own.normal(0, 1, 4))
 
 
 def _manner(traits: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -98,14 +97,17 @@ def _manner(traits: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.nda
     return gain, offset
 
 
-def make_speaker(photo: Photograph, number: int, seed: int) -> Speaker:
-    """Speaker `number` (from 0) of the corpus with this seed: M and W alternate, numbered from 001."""
+def make_speaker(photo: Photograph, number: int, seed: int, foretold: float) -> Speaker:
+    """Speaker `number` (from 0) of the corpus with this seed: M and W alternate, numbered from 001.
+
+    foretold: how much of the temper follows from the face, 0 to 1; the rest is drawn.
+    """
     rng = np.random.default_rng([seed, number])
     male = number % 2 == 0
     sex = "M" if male else "W"
     lean = np.array([_MALE.get(name, 0.0) for name in IDENTITY]) * (1 if male else -0.6)
     identity = np.clip(rng.normal(0, 1, len(IDENTITY)), -1.8, 1.8) + lean
-    traits = _traits(identity, rng)
+    traits = _traits(identity, foretold, rng)
     gain, offset = _manner(traits)
     tone = rng.uniform(0, 1)
     warmth = rng.uniform(-1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages.corpus.demo import write_corpus
-from stages.corpus.demo.emotions import STYLES
+from stages.corpus.demo.emotions import styles
 from stages.corpus.sources import Found
 from stages.files import quoted, sha256
 from stages.params import Params
@@ -19,7 +19,7 @@ def items(params: Params, raw_dir: Path) -> Found:
     demo = params.ingest.demo
     frequent = min(demo.frequent_speakers, demo.speakers)
     each = (demo.speakers - frequent) * demo.clips_per_style + frequent * demo.frequent_clips_per_style
-    total = len(STYLES) * each
+    total = len(styles(demo.levels)) * each
     done = 0
 
     def count(_: dict) -> None:
@@ -28,18 +28,7 @@ def items(params: Params, raw_dir: Path) -> Found:
         if done % REPORT_EVERY == 0:
             print(f"ingest: {done}/{total} videos made", flush=True)
 
-    made = write_corpus(
-        raw_dir,
-        speakers=demo.speakers,
-        clips_per_style=demo.clips_per_style,
-        frequent_speakers=frequent,
-        frequent_clips_per_style=demo.frequent_clips_per_style,
-        seconds=demo.seconds,
-        size=demo.size,
-        seed=params.seed,
-        workers=workers(),
-        on_done=count,
-    )
+    made = write_corpus(raw_dir, **demo.model_dump(), seed=params.seed, workers=workers(), on_done=count)
     return Found([_row(raw_dir, clip) for clip in made])
 
 

@@ -136,6 +136,7 @@ _ALL_ROWS = {
     **_MAIN_ROWS,
     "no_lip_expert": "w/o lip expert",
     "uncond_lip_expert": "uncond lip expert",
+    "regression": "regression instead of diffusion",
     "predicted_full": "Predicted style",
 }
 LAYOUTS = (
@@ -195,6 +196,14 @@ LAYOUTS = (
         "predicted_full",
         "SCD and MD have the scale of this run's own style codes and expression basis: compare them down the column "
         "and with the distance to a wrong clip beside them, not with the published ones.",
+    ),
+    Layout(
+        "generators",
+        "Diffusion and regression. Not in the paper",
+        ("f_lmd", "m_lmd", "mouth_opening_corr", "sync_conf", "sync_conf_corpus", "sa", "lve", "intensity"),
+        {"regression": "regression", "full": "Full"},
+        "full",
+        "The same encoders, decoders, lip expert, data and training; the regression has no noise and answers at once.",
     ),
     Layout(
         "further",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
@@ -26,6 +27,12 @@ class Purity:
     @property
     def mean(self) -> float:
         return float(np.nanmean(self.shares))
+
+
+def silhouette(codes: np.ndarray, labels: Sequence[str]) -> float:
+    """Mean silhouette of codes (n, d) in groups of equal label, Euclidean (Rousseeuw 1987): 1 far apart, 0 overlapping,
+    negative where other groups are nearer. Needs 2 to n - 1 groups."""
+    return float(silhouette_score(codes, labels))
 
 
 def tsne(codes: np.ndarray, seed: int) -> np.ndarray:

@@ -38,10 +38,13 @@ def style_section(job: Job) -> dict[str, Any] | Absent:
         "same emotion, among other speakers' clips": (emotions, speakers),
     }
     purity = {name: style_codes.purity(codes, labels, k, apart) for name, (labels, apart) in questions.items()}
+    labels = {"speaker": speakers, "emotion": emotions}
+    grouped = {name: values for name, values in labels.items() if 1 < len(set(values)) < len(values)}
+    silhouettes = {name: style_codes.silhouette(codes, values) for name, values in grouped.items()}
     return {
         "clips": len(rows),
         "neighbours": k,
-        "map": job.draw("style_codes", figures.style_map, points, {"speaker": speakers, "emotion": emotions}),
+        "map": job.draw("style_codes", figures.style_map, points, labels),
         "purity": pd.DataFrame(
             [
                 {f"of {k} nearest neighbours": name, "share, %": 100 * found.mean, "by chance, %": 100 * found.chance}
@@ -58,7 +61,9 @@ def style_section(job: Job) -> dict[str, Any] | Absent:
                 digits=1,
             )
         ],
-        "numbers": {
+        "silhouette": silhouettes,
+        "numbers": {f"style_silhouette/{name}": value for name, value in silhouettes.items()}
+        | {
             f"style_purity/{name}": purity[question].mean
             for name, question in zip(("speaker", "emotion", "emotion_across_speakers"), questions, strict=True)
         },

@@ -15,7 +15,7 @@ from stages.corpus.demo.photograph import photograph
 from stages.corpus.demo.render import Actor, Studio, make_clip, text_of
 from stages.corpus.demo.visemes import closures
 
-SMALL = {"clips_per_style": 1, "seconds": 1.0, "size": 128, "seed": 5}
+SMALL = {"clips_per_style": 1, "foretold": 0.85, "seconds": 1.0, "size": 128, "seed": 5}
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -32,7 +32,7 @@ def corpus(tmp_path_factory) -> tuple[Path, list[dict], list[dict]]:
 
 @pytest.fixture(scope="module")
 def actors() -> dict[int, tuple[Studio, Actor]]:
-    studio = Studio(photograph(), 256, 2.0, 0)
+    studio = Studio(photograph(), 256, 2.0, 0.85, 0)
     return {number: (studio, Actor(studio, number)) for number in (0, 1)}
 
 

@@ -15,6 +15,7 @@ from skimage.data import astronaut
 from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
 from dreamtalk_models.face_model import FaceModel
+from dreamtalk_models.regressor import Regressor
 from dreamtalk_models.renderers.mesh_warp import face_mesh_triangles
 from dreamtalk_models.renderers.pirenderer import PIRenderer
 from dreamtalk_models.style_predictor import StylePredictor
@@ -78,6 +79,9 @@ def networks(models: Path, landmarks: np.ndarray) -> None:
             folder = models / kind / variant
             folder.mkdir(parents=True)
             checkpoints.save(network, folder / "weights.safetensors")
+    (models / "regressor").mkdir()
+    regressor = Regressor(motion_dim=DIMS, audio_dim=BANDS + 3, style_frames=16, decoder="single", **SIZES)
+    checkpoints.save(regressor, models / "regressor" / "weights.safetensors")
     (models / "renderer").mkdir()
     renderer = PIRenderer(driving_dim=DIMS + 9, descriptor=8, warp_channels=4, edit_channels=4, max_channels=8)
     checkpoints.save(renderer, models / "renderer" / "weights.safetensors")

@@ -47,8 +47,10 @@ def test_a_variant_of_dvc_yaml_is_a_row_of_the_table(root: Path) -> None:
     import yaml
 
     stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
-    wanted = {name: (item["denoiser"], item["style_predictor"]) for name, item in stages["generate"]["foreach"].items()}
-    assert {name: (v.denoiser, v.predictor or "full") for name, v in VARIANTS.items()} == wanted
+    wanted = {
+        name: (item["generator"], item["style_predictor"]) for name, item in stages["generate"]["foreach"].items()
+    }
+    assert {name: (v.generator, v.predictor or "full") for name, v in VARIANTS.items()} == wanted
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))

@@ -48,7 +48,8 @@ def test_the_lead_is_found_by_the_heads_turning() -> None:
 @pytest.mark.slow
 def test_lips_and_blinks_of_generated_faces_come_through(tmp_path: Path, root: Path) -> None:
     settings = params.load(root / "params.yaml")
-    clips = write_corpus(tmp_path, speakers=3, clips_per_style=1, seconds=2.5, size=256, seed=1, workers=2)
+    size = {"speakers": 3, "clips_per_style": 1, "seconds": 2.5, "size": 256}
+    clips = write_corpus(tmp_path, **size, foretold=0.85, seed=1, workers=2)
     unseen, landmarks, split = max(row["speaker"] for row in clips), {}, []
     with FaceMesh() as mesh:
         for row in clips:

@@ -40,6 +40,7 @@ VARIANTS = {  # how far from the truth
     "no_lip_expert": 1.3,
     "uncond_lip_expert": 1.2,
     "stranger_style": 1.7,
+    "regression": 1.3,
     "predicted_full": 1.4,
     "predicted_no_speaker_info": 1.6,
     "predicted_no_cross_id": 1.9,

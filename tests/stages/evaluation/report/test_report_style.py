@@ -31,6 +31,12 @@ def test_purity_tells_what_codes_gather_by() -> None:
     assert by_emotion.mean < 0.8
 
 
+def test_silhouette_is_high_for_what_codes_gather_by_alone() -> None:
+    speakers, emotions = ["a"] * 8 + ["b"] * 8, ["x", "y"] * 8
+    codes = codes_of(speakers)
+    assert style_codes.silhouette(codes, speakers) > 0.5 > 0.1 > style_codes.silhouette(codes, emotions)
+
+
 def test_purity_among_other_speakers_leaves_out_the_speakers_own() -> None:
     speakers = ["a"] * 6 + ["b"] * 6
     emotions = ["happy"] * 6 + ["sad"] * 6
