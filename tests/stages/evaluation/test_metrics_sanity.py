@@ -7,12 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from dreamtalk_models.identity_judge import fit
 from stages.corpus.decode import read_video
 from stages.evaluation.metrics.identity import aligned_faces, csim
 from stages.evaluation.metrics.landmark_distance import f_lmd, m_lmd
 from stages.evaluation.metrics.sharpness import cpbd
 from stages.evaluation.scoring import Video
+from stages.training.identity_judge import likeness, worth
 
 
 def distances(points: np.ndarray, candidates: dict[str, np.ndarray]) -> dict[str, float]:
@@ -68,3 +71,24 @@ def test_another_speaker_is_less_alike(clips):
     own, other_take, other_speaker = (csim(by_looks, faces[next(iter(faces))][0], found) for found in faces.values())
     assert own > other_take > other_speaker
     assert own > 0.9 and other_speaker < 0.85
+
+
+def person(clip: str) -> str:
+    """Who is seen in a real clip."""
+    return clip[:4] if clip[:4] in ("M030", "W009") else clip.partition("_clip")[0]
+
+
+def test_the_judge_fitted_to_some_people_tells_others_apart(shared):
+    faces = {}
+    for path in sorted((Path(shared) / "realclips").rglob("*.mp4")):
+        frames = read_video(path, 25)
+        chosen = frames[np.linspace(0, len(frames) - 1, 6).round().astype(int)]
+        faces[path.stem] = aligned_faces(chosen, Video(chosen).points)
+    known, held_out = ([c for c in faces if (person(c) in ("M030", "W009")) == held] for held in (False, True))
+    people = sorted({person(clip) for clip in known})
+    labels = np.repeat([people.index(person(clip)) for clip in known], [len(faces[clip]) for clip in known])
+    pictures = torch.from_numpy(np.concatenate([faces[clip] for clip in known]))
+    judge = fit(pictures, torch.from_numpy(labels), size=28, components=100, shrinkage=0.1)
+    alike = likeness(judge, [faces[clip] for clip in held_out]).numpy()
+    found, _ = worth(alike, np.array([person(clip) for clip in held_out]))
+    assert found["auc"] > 0.95 and found["same_speaker"] > found["other_speaker"]

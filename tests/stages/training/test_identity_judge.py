@@ -28,7 +28,7 @@ PARTS = {"train": 6, "val": 1, "test": 2}  # speakers
 def talk(number: int) -> tuple[np.ndarray, np.ndarray]:
     """Speaker `number` with an ever wider mouth: frames (5, 192, 192, 3), landmarks (5, 478, 3) px."""
     photo = photograph()
-    portrait, points = make_portrait(photo, make_speaker(photo, number, seed=1), SIZE)
+    portrait, points = make_portrait(photo, make_speaker(photo, number, seed=1, foretold=0.85), SIZE)
     targets = np.repeat(points[None], FRAMES, axis=0)
     targets[:, [14, 87, 317, 17, 84, 314, 152], 1] += 2.0 * np.arange(FRAMES)[:, None]
     warper = MeshWarper(portrait, points)
