@@ -70,6 +70,7 @@ def worth(likeness: np.ndarray, speakers: np.ndarray) -> tuple[dict[str, float],
 
 def main() -> None:
     with session("train_identity_judge", "identity_judge", inputs=(SPLIT, CLIPS, LANDMARKS)) as s:
+        torch.set_num_threads(1)  # how many threads add up decides the last digits
         p = s.params.identity_judge
         split = read_split(s.run)
         media, landmarks = Clips(CLIPS), Columns(LANDMARKS)
