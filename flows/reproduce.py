@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -26,12 +27,14 @@ from pydantic import Field
 from flows import artifacts, workspace
 from flows.graph import Stage, survey, with_needs
 from flows.progress import Progress
+from flows.servers import answers
 from flows.stage_process import StageFailed, allow_starts, run_stage, stop_all
 from stages.params import PARAMS_FILE
 
 PARALLEL = 2
 THREADS = 64  # of tasks, most of which wait for others; how many stages run at once is the flow's parameter
 RETRY_DELAYS_S = [2, 10, 30]
+SERVER_PATIENCE_S = 120
 
 Parallel = Annotated[int, Field(ge=1, le=16, description="stages that run at once")]
 TimeLimit = Annotated[float | None, Field(gt=0, description="hours after which a stage is stopped; none: never")]
@@ -72,7 +75,8 @@ def dvc_stage(
 
         def tell(line: str) -> None:
             logger.info(line)
-            progress.see(line)
+            with artifacts.shown():
+                progress.see(line)
 
         with slots:
             started = time.monotonic()
@@ -102,20 +106,50 @@ def run_graph(
     environment = {"DREAMTALK_FLOW_RUN": str(flow_run.id or ""), **(env or {})}
     limit = None if time_limit_h is None else time_limit_h * 3600
     futures: dict[str, PrefectFuture] = {}
+    states: dict[str, State] = {}
     try:
-        for name, stage in graph.items():
-            needs = [futures[need] for need in stage.needs if need in futures]
-            run = dvc_stage.with_options(name=name, tags={stage.group})  # the name that it waits under, too
-            futures[name] = run.submit(stage, name in unchanged, needs, slots, environment, limit)
-        wait(list(futures.values()))
+        while todo := not_begun(graph, states):
+            if states and not _server_is_back(todo):
+                break
+            for name in todo:
+                stage = graph[name]
+                needs = [futures[need] for need in stage.needs if need in futures]
+                run = dvc_stage.with_options(name=name, tags={stage.group})  # the name that it waits under, too
+                futures[name] = run.submit(stage, name in unchanged, needs, slots, environment, limit)
+            wait(list(futures.values()))
+            states = {name: futures[name].state for name in graph}
     except BaseException:  # Ctrl-C or a cancelled run must leave no stage running
         stop_all()
         raise
-    states = {name: future.state for name, future in futures.items()}
     rows = [_row(name, state) for name, state in states.items()]
     artifacts.stages_table(rows)
     raise_unless_complete(states)
     return rows
+
+
+def not_begun(graph: Mapping[str, Stage], states: Mapping[str, State]) -> list[str]:
+    """The stages to submit: all at first, then those that nothing but an absent Prefect server has kept from running.
+
+    Prefect asks its server before a task begins, and leaves the task pending where none answers; a stage behind one
+    that failed is pending, too.
+    """
+    left: list[str] = []
+    for name, stage in graph.items():
+        ready = all(need in left or states[need].is_completed() for need in stage.needs if need in states)
+        if name not in states or (states[name].is_pending() and ready):
+            left.append(name)
+    return left
+
+
+def _server_is_back(todo: list[str]) -> bool:
+    """Wait for Prefect's server; False where it stays away."""
+    address = PREFECT_API_URL.value()
+    get_run_logger().warning("no Prefect server answered when %s were to begin; waiting for it", ", ".join(todo))
+    for _ in range(SERVER_PATIENCE_S):
+        if address is None or answers(f"{address}/health"):
+            return True
+        time.sleep(1)
+    return False
 
 
 def raise_unless_complete(states: Mapping[str, State]) -> None:
@@ -124,7 +158,7 @@ def raise_unless_complete(states: Mapping[str, State]) -> None:
         if state.is_failed() or state.is_crashed() or state.is_cancelled():
             state.result()
     if left := [name for name, state in states.items() if not state.is_completed()]:
-        raise RuntimeError(f"not run: {', '.join(left)}")
+        raise RuntimeError(f"not run: {', '.join(left)}; run it again: what is done stays done")
 
 
 def _row(name: str, state: State) -> dict:

@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, CrashedRun
-from prefect.states import Cancelled, Completed, Crashed, Pending
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import artifacts
@@ -71,6 +71,15 @@ def test_only_completed_stages_make_a_flow_complete(state: State, error: type[Ex
     module.raise_unless_complete({"first": Completed()})
     with pytest.raises(error):
         module.raise_unless_complete({"zeroth": Pending(), "first": state, "second": Completed()})
+
+
+def test_what_an_absent_server_kept_from_running_is_submitted_again(root: Path) -> None:
+    graph = stage_graph(str(root))
+    assert module.not_begun(graph, {}) == list(graph)
+    states: dict[str, State] = dict.fromkeys(graph, Pending())
+    states |= {"ingest": Completed(), "crop": Completed()}
+    assert module.not_begun(graph, states) == [name for name in graph if name not in {"ingest", "crop"}]
+    assert module.not_begun(graph, states | {"crop": Failed()}) == []
 
 
 def test_an_artifact_that_cannot_be_kept_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
