@@ -17,10 +17,10 @@ import yaml
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Completed
+from prefect.states import Completed, Pending
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
@@ -34,7 +34,7 @@ from stages.params import PARAMS_FILE
 PARALLEL = 2
 THREADS = 64  # of tasks, most of which wait for others; how many stages run at once is the flow's parameter
 RETRY_DELAYS_S = [2, 10, 30]
-SERVER_PATIENCE_S = 120
+ROUNDS, SERVER_PATIENCE_S = 5, 120  # for a Prefect server that goes away and comes back
 
 Parallel = Annotated[int, Field(ge=1, le=16, description="stages that run at once")]
 TimeLimit = Annotated[float | None, Field(gt=0, description="hours after which a stage is stopped; none: never")]
@@ -108,16 +108,16 @@ def run_graph(
     futures: dict[str, PrefectFuture] = {}
     states: dict[str, State] = {}
     try:
-        while todo := not_begun(graph, states):
-            if states and not _server_is_back(todo):
+        for _ in range(ROUNDS):
+            todo = not_begun(graph, states)
+            if not todo or (states and not _server_is_back(todo)):
                 break
             for name in todo:
                 stage = graph[name]
                 needs = [futures[need] for need in stage.needs if need in futures]
                 run = dvc_stage.with_options(name=name, tags={stage.group})  # the name that it waits under, too
                 futures[name] = run.submit(stage, name in unchanged, needs, slots, environment, limit)
-            wait(list(futures.values()))
-            states = {name: futures[name].state for name in graph}
+            states = {name: _end(futures[name]) for name in graph}
     except BaseException:  # Ctrl-C or a cancelled run must leave no stage running
         stop_all()
         raise
@@ -125,6 +125,15 @@ def run_graph(
     artifacts.stages_table(rows)
     raise_unless_complete(states)
     return rows
+
+
+def _end(future: PrefectFuture) -> State:
+    """Wait for a task; pending where Prefect itself could not begin it, as without its server."""
+    try:
+        future.wait()
+    except Exception as error:
+        return Pending(message=str(error))
+    return future.state
 
 
 def not_begun(graph: Mapping[str, Stage], states: Mapping[str, State]) -> list[str]:
