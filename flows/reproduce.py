@@ -34,7 +34,7 @@ from stages.params import PARAMS_FILE
 PARALLEL = 2
 THREADS = 64  # of tasks, most of which wait for others; how many stages run at once is the flow's parameter
 RETRY_DELAYS_S = [2, 10, 30]
-ROUNDS, SERVER_PATIENCE_S = 5, 120  # for a Prefect server that goes away and comes back
+ROUNDS, SERVER_PATIENCE_S = 5, 60  # for a Prefect server that goes away and comes back
 
 Parallel = Annotated[int, Field(ge=1, le=16, description="stages that run at once")]
 TimeLimit = Annotated[float | None, Field(gt=0, description="hours after which a stage is stopped; none: never")]
