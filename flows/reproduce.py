@@ -25,7 +25,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows import artifacts, workspace
-from flows.graph import Stage, survey, with_needs
+from flows.graph import Stage, locked_stages, sort_lock, survey, with_needs
 from flows.progress import Progress
 from flows.servers import answers
 from flows.stage_process import StageFailed, allow_starts, run_stage, stop_all
@@ -102,6 +102,7 @@ def run_graph(
         StageFailed: the first stage that failed; Prefect's own errors for those that crashed or were cancelled.
     """
     allow_starts()
+    locked = locked_stages()
     slots = threading.Semaphore(parallel)
     environment = {"DREAMTALK_FLOW_RUN": str(flow_run.id or ""), **(env or {})}
     limit = None if time_limit_h is None else time_limit_h * 3600
@@ -121,6 +122,7 @@ def run_graph(
     except BaseException:  # Ctrl-C or a cancelled run must leave no stage running
         stop_all()
         raise
+    sort_lock(locked, graph)
     rows = [_row(name, state) for name, state in states.items()]
     artifacts.stages_table(rows)
     raise_unless_complete(states)

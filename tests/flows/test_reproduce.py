@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
@@ -44,6 +46,26 @@ def test_flow_runs_the_graph_and_shows_the_cache(dvc_repo: Path, prefect_server:
         of_this_flow = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
         runs = client.read_task_runs(flow_run_filter=of_this_flow)
     assert {run.name: run.state.name for run in runs} == {"first": "Cached", "second": "Cached"}
+
+
+BESIDE = """
+  a{i}:
+    cmd: {python} write.py a{i}.txt
+    deps: [write.py, first.txt]
+    outs: [a{i}.txt]
+"""
+
+
+def test_the_flow_and_dvc_leave_the_same_lock(dvc_repo: Path, prefect_server: None) -> None:
+    stages = dvc_repo / "dvc.yaml"
+    stages.write_text(stages.read_text() + "".join(BESIDE.format(i=i, python=sys.executable) for i in (2, 1, 0)))
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    expected = Path("dvc.lock").read_bytes()
+    for _ in range(2):  # the second time with DVC's cache
+        subprocess.run(["git", "clean", "-fdxq", "-e", ".dvc"], check=True)
+        reproduce(parallel=4)
+        assert Path("dvc.lock").read_bytes() == expected
 
 
 def test_a_failed_stage_fails_the_flow_and_keeps_the_rest(dvc_repo: Path, prefect_server: None) -> None:
