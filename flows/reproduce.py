@@ -102,7 +102,7 @@ def run_graph(
         StageFailed: the first stage that failed; Prefect's own errors for those that crashed or were cancelled.
     """
     allow_starts()
-    locked = locked_stages()
+    locked, tags = locked_stages(), _tags(graph, unchanged)
     slots = threading.Semaphore(parallel)
     environment = {"DREAMTALK_FLOW_RUN": str(flow_run.id or ""), **(env or {})}
     limit = None if time_limit_h is None else time_limit_h * 3600
@@ -116,7 +116,7 @@ def run_graph(
             for name in todo:
                 stage = graph[name]
                 needs = [futures[need] for need in stage.needs if need in futures]
-                run = dvc_stage.with_options(name=name, tags={stage.group})  # the name that it waits under, too
+                run = dvc_stage.with_options(name=name, tags=tags[name])  # the name that it waits under, too
                 futures[name] = run.submit(stage, name in unchanged, needs, slots, environment, limit)
             states = {name: _end(futures[name]) for name in graph}
     except BaseException:  # Ctrl-C or a cancelled run must leave no stage running
@@ -127,6 +127,15 @@ def run_graph(
     artifacts.stages_table(rows)
     raise_unless_complete(states)
     return rows
+
+
+def _tags(graph: Mapping[str, Stage], unchanged: set[str]) -> dict[str, set[str]]:
+    """A tag for each stage that may run: Prefect asks its server for the limits of each, which takes a while."""
+    tags: dict[str, set[str]] = {}
+    for name, stage in graph.items():
+        idle = name in unchanged and not any(tags.get(need) for need in stage.needs)
+        tags[name] = set() if idle else {stage.group}
+    return tags
 
 
 def _end(future: PrefectFuture) -> State:
