@@ -42,7 +42,12 @@ def make_head(request: Request, root: Path) -> Result:
     return result
 
 
-@flow(name="talking heads", task_runner=ThreadPoolTaskRunner(max_workers=MAX_PARALLEL))
+def _name() -> str:
+    """How many, as in "3 heads"."""
+    return f"{(count := len(flow_run.parameters['requests']))} head{'s' * (count != 1)}"
+
+
+@flow(name="talking heads", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=MAX_PARALLEL))
 def talking_heads(requests: list[Request], root: Path = Path()) -> list[dict]:
     """Make each of the requests, two at a time; those that can be met are, whatever becomes of the others.
 

@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import networkx
+import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.repo.reproduce import plan_repro
+from dvc.utils.serialize import modify_yaml
+
+LOCK = Path("dvc.lock")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Stage:
 
 
 def stage_graph(root: str | Path = ".") -> dict[str, Stage]:
-    """The stages of dvc.yaml by name, each behind those that it needs."""
+    """The stages of dvc.yaml by name, in the order of ``dvc repro``: each behind those that it needs."""
     return _stages(Repo(str(root)))
 
 
@@ -69,10 +73,30 @@ def with_needs(graph: dict[str, Stage], wanted: Iterable[str] | None) -> dict[st
     return {name: stage for name, stage in graph.items() if name in chosen}
 
 
+def locked_stages() -> list[str]:
+    """The stages in dvc.lock, in its order; none where there is no such file."""
+    return list(yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]) if LOCK.is_file() else []
+
+
+def sort_lock(before: list[str], graph: Iterable[str]) -> None:
+    """Give dvc.lock the bytes that ``dvc repro`` would have: it appends stages in its order, a flow as they end.
+
+    Args:
+        before: :func:`locked_stages` when the flow began; these keep their places.
+        graph: the stages in the order of ``dvc repro``.
+    """
+    now = locked_stages()
+    new = [name for name in graph if name in now and name not in before]
+    if now == [*before, *new]:
+        return
+    with Repo(_wait_for_lock=True).lock, modify_yaml(LOCK) as content:
+        for name in new:
+            content["stages"].move_to_end(name)
+
+
 def _stages(repo: Repo) -> dict[str, Stage]:
     graph = repo.index.graph  # an edge leads from a stage to what it needs
     names = {node: node.addressing for node in graph}
-    order = networkx.lexicographical_topological_sort(graph.reverse(), key=lambda node: names[node])
     return {
         names[node]: Stage(
             names[node],
@@ -81,7 +105,7 @@ def _stages(repo: Repo) -> dict[str, Stage]:
             tuple(str(out) for out in node.outs),
             tuple(str(out) for out in node.outs if out.metric),
         )
-        for node in order
+        for node in plan_repro(graph)
     }
 
 

@@ -1,4 +1,4 @@
-"""A small process beside a flow that ends the flow's stages should the flow die without a word (SIGKILL, no memory).
+"""A small process beside a flow that ends what the flow has started should it die without a word (SIGKILL, no memory).
 
 Its input is the flow's end of a pipe: "+PID" and "-PID" say which process groups live. When the pipe closes, whatever
 still lives has lost its flow: SIGINT first, on which DVC gives its locks back. It is

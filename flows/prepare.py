@@ -11,6 +11,7 @@ import pandas as pd
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
@@ -34,7 +35,12 @@ Executor = Annotated[
 ]
 
 
-@flow(name="prepare", task_runner=ThreadPoolTaskRunner(max_workers=THREADS))
+def _name() -> str:
+    """What is taken in, as in "new_videos"."""
+    return Path(flow_run.parameters.get("videos") or "what lies there").name
+
+
+@flow(name="prepare", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=THREADS))
 def prepare(
     videos: str | None = None, executor: Executor = None, parallel: Parallel = PARALLEL, time_limit_h: TimeLimit = None
 ) -> list[dict]:

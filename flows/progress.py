@@ -15,16 +15,23 @@ class Progress:
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self._id = None
+        self._refused = False
 
     def see(self, line: str) -> None:
-        """Read a line of the stage's output; stages print theirs every ten seconds."""
-        if not (found := LINE.match(line)):
+        """Read a line of the stage's output; stages print theirs every ten seconds.
+
+        Raises:
+            Exception: what keeps Prefect from showing it; this is not tried again.
+        """
+        if self._refused or not (found := LINE.match(line)):
             return
+        self._refused = True  # until it is shown: without a server each try takes a minute
         share = 100 * int(found["done"]) / int(found["total"])
         if self._id is None:
             self._id = create_progress_artifact(share, key=artifact_key("progress", self.stage), description=line)
         else:
             update_progress_artifact(self._id, share, description=line)
+        self._refused = False
 
 
 def artifact_key(*parts: str) -> str:

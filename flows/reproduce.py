@@ -17,21 +17,24 @@ import yaml
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Completed, Pending
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows import artifacts, workspace
-from flows.graph import Stage, survey, with_needs
+from flows.graph import Stage, locked_stages, sort_lock, survey, with_needs
 from flows.progress import Progress
+from flows.servers import answers
 from flows.stage_process import StageFailed, allow_starts, run_stage, stop_all
 from stages.params import PARAMS_FILE
 
 PARALLEL = 2
 THREADS = 64  # of tasks, most of which wait for others; how many stages run at once is the flow's parameter
 RETRY_DELAYS_S = [2, 10, 30]
+ROUNDS, SERVER_PATIENCE_S = 5, 60  # for a Prefect server that goes away and comes back
 
 Parallel = Annotated[int, Field(ge=1, le=16, description="stages that run at once")]
 TimeLimit = Annotated[float | None, Field(gt=0, description="hours after which a stage is stopped; none: never")]
@@ -72,7 +75,8 @@ def dvc_stage(
 
         def tell(line: str) -> None:
             logger.info(line)
-            progress.see(line)
+            with artifacts.shown():
+                progress.see(line)
 
         with slots:
             started = time.monotonic()
@@ -98,24 +102,74 @@ def run_graph(
         StageFailed: the first stage that failed; Prefect's own errors for those that crashed or were cancelled.
     """
     allow_starts()
+    locked, tags = locked_stages(), _tags(graph, unchanged)
     slots = threading.Semaphore(parallel)
     environment = {"DREAMTALK_FLOW_RUN": str(flow_run.id or ""), **(env or {})}
     limit = None if time_limit_h is None else time_limit_h * 3600
     futures: dict[str, PrefectFuture] = {}
+    states: dict[str, State] = {}
     try:
-        for name, stage in graph.items():
-            needs = [futures[need] for need in stage.needs if need in futures]
-            run = dvc_stage.with_options(name=name, tags={stage.group})  # the name that it waits under, too
-            futures[name] = run.submit(stage, name in unchanged, needs, slots, environment, limit)
-        wait(list(futures.values()))
+        for _ in range(ROUNDS):
+            todo = not_begun(graph, states)
+            if not todo or (states and not _server_is_back(todo)):
+                break
+            for name in todo:
+                stage = graph[name]
+                needs = [futures[need] for need in stage.needs if need in futures]
+                run = dvc_stage.with_options(name=name, tags=tags[name])  # the name that it waits under, too
+                futures[name] = run.submit(stage, name in unchanged, needs, slots, environment, limit)
+            states = {name: _end(futures[name]) for name in graph}
     except BaseException:  # Ctrl-C or a cancelled run must leave no stage running
         stop_all()
         raise
-    states = {name: future.state for name, future in futures.items()}
+    sort_lock(locked, graph)
     rows = [_row(name, state) for name, state in states.items()]
     artifacts.stages_table(rows)
     raise_unless_complete(states)
     return rows
+
+
+def _tags(graph: Mapping[str, Stage], unchanged: set[str]) -> dict[str, set[str]]:
+    """A tag for each stage that may run: Prefect asks its server for the limits of each, which takes a while."""
+    tags: dict[str, set[str]] = {}
+    for name, stage in graph.items():
+        idle = name in unchanged and not any(tags.get(need) for need in stage.needs)
+        tags[name] = set() if idle else {stage.group}
+    return tags
+
+
+def _end(future: PrefectFuture) -> State:
+    """Wait for a task; pending where Prefect itself could not begin it, as without its server."""
+    try:
+        future.wait()
+    except Exception as error:
+        return Pending(message=str(error))
+    return future.state
+
+
+def not_begun(graph: Mapping[str, Stage], states: Mapping[str, State]) -> list[str]:
+    """The stages to submit: all at first, then those that nothing but an absent Prefect server has kept from running.
+
+    Prefect asks its server before a task begins, and leaves the task pending where none answers; a stage behind one
+    that failed is pending, too.
+    """
+    left: list[str] = []
+    for name, stage in graph.items():
+        ready = all(need in left or states[need].is_completed() for need in stage.needs if need in states)
+        if name not in states or (states[name].is_pending() and ready):
+            left.append(name)
+    return left
+
+
+def _server_is_back(todo: list[str]) -> bool:
+    """Wait for Prefect's server; False where it stays away."""
+    address = PREFECT_API_URL.value()
+    get_run_logger().warning("no Prefect server answered when %s were to begin; waiting for it", ", ".join(todo))
+    for _ in range(SERVER_PATIENCE_S):
+        if address is None or answers(f"{address}/health"):
+            return True
+        time.sleep(1)
+    return False
 
 
 def raise_unless_complete(states: Mapping[str, State]) -> None:
@@ -124,7 +178,7 @@ def raise_unless_complete(states: Mapping[str, State]) -> None:
         if state.is_failed() or state.is_crashed() or state.is_cancelled():
             state.result()
     if left := [name for name, state in states.items() if not state.is_completed()]:
-        raise RuntimeError(f"not run: {', '.join(left)}")
+        raise RuntimeError(f"not run: {', '.join(left)}; run it again: what is done stays done")
 
 
 def _row(name: str, state: State) -> dict:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from flows.guarded import guard, unguard
 
 HOST = "127.0.0.1"
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 STARTUP_S = 90.0
+RESTART_S = 1.0
+SOUND_S = 5.0  # a server that dies within that of its start would only do so again
 
 
 def prefect_environment(port: int = PREFECT_PORT) -> dict[str, str]:
@@ -73,30 +79,71 @@ def mlflow_server(port: int = MLFLOW_PORT) -> Iterator[str]:
 
 @contextmanager
 def _server(command: list[str], health: str) -> Iterator[None]:
-    if _answers(health):
+    if answers(health):
         yield
         return
-    log = Path(".prefect") / f"{command[2]}-server.log"
-    log.parent.mkdir(exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    server = _Server(command, Path(".prefect") / f"{command[2]}-server.log")
     try:
-        _wait(process, health, log)
+        server.begin(health)
         yield
     finally:
-        process.terminate()
+        server.stop()
+
+
+class _Server:
+    """A server in a process group of its own, started again where it dies before :meth:`stop`.
+
+    Flows outlast that: what they have to tell Prefect is sent again for a minute.
+    """
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self._command, self._log = command, log.resolve()
+        self._wanted, self._lock = True, threading.Lock()
+        log.parent.mkdir(exist_ok=True)
+        log.write_bytes(b"")
+        self._process = self._start()
+
+    def begin(self, health: str) -> None:
+        """Wait until the address answers. Raises RuntimeError where it does not."""
+        deadline = time.monotonic() + STARTUP_S
+        while not answers(health):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not start; see {self._log}")
+            time.sleep(0.3)
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._wanted = False
+        self._process.terminate()
         try:
-            process.wait(15)
+            self._process.wait(15)
         except subprocess.TimeoutExpired:
-            process.kill()
+            self._process.kill()
+        self._end_group()
 
+    def _start(self) -> subprocess.Popen:
+        self._started = time.monotonic()
+        with self._log.open("ab") as output:
+            process = subprocess.Popen(self._command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        guard(process.pid)
+        return process
 
-def _wait(process: subprocess.Popen, health: str, log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_S
-    while not _answers(health):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the server did not start; see {log}")
-        time.sleep(0.3)
+    def _keep(self) -> None:
+        while True:
+            self._process.wait()
+            sound = time.monotonic() - self._started > SOUND_S
+            time.sleep(RESTART_S)
+            with self._lock:
+                if not (self._wanted and sound):
+                    return
+                self._end_group()  # what it has left would keep the port
+                self._process = self._start()
+
+    def _end_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        unguard(self._process.pid)
 
 
 def taken(port: int) -> bool:
@@ -106,7 +153,8 @@ def taken(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a server says at this address that it is well."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
             return response.status == 200

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from flows.guarded import guard, unguard
+
 Outcome = Literal["ran", "unchanged", "restored"]
 
 # How DVC says that it ran nothing (see tests/flows/test_stage_process.py, which holds it to these words).
@@ -27,7 +29,6 @@ GRACE_S = 20.0  # for each signal: a stage with a pool of workers takes some sec
 TAIL = 20
 _live: dict[int, subprocess.Popen] = {}
 _lock = threading.Lock()
-_guard: subprocess.Popen | None = None
 _stopped = threading.Event()
 
 
@@ -123,7 +124,7 @@ def start(command: list[str], env: dict[str, str] | None = None) -> subprocess.P
             env={**own, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", **(env or {})},
         )
         _live[process.pid] = process
-        _tell_guard(f"+{process.pid}")
+        guard(process.pid)
     threading.Thread(target=_reap, args=[process], daemon=True).start()
     return process
 
@@ -147,18 +148,7 @@ def _reap(process: subprocess.Popen) -> None:
     _signal_group(process, signal.SIGKILL)
     with _lock:
         _live.pop(process.pid, None)
-        _tell_guard(f"-{process.pid}")
-
-
-def _tell_guard(line: str) -> None:
-    global _guard
-    if _guard is None or _guard.poll() is not None:
-        program = [sys.executable, "-IS", str(Path(__file__).with_name("guard.py"))]
-        _guard = subprocess.Popen(program, stdin=subprocess.PIPE, text=True, start_new_session=True)
-        for pid in _live:
-            _guard.stdin.write(f"+{pid}\n")
-    _guard.stdin.write(line + "\n")
-    _guard.stdin.flush()
+        unguard(process.pid)
 
 
 def _stop(processes: list[subprocess.Popen]) -> None:

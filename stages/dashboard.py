@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import mlflow
 import pandas as pd
@@ -20,16 +21,18 @@ import yaml
 from mlflow.entities import Run
 
 from stages import registry, tables, tracking
-from stages.files import locked
+from stages.files import atomic_path, locked
 from stages.params import Params, load
 from stages.shards import WORK, shard_key
 
 LOCK = Path("dvc.lock")
 SYNCING = WORK / "sync.lock"
+OWN = WORK / "workspace.txt"  # a name for this workspace, however many share one MLflow server
 SPLIT = Path("data/split.parquet")
 TABLES = ("per_clip.parquet", "sources.parquet", "defects.parquet", "clips.parquet", "quarantine.parquet")
 VIDEOS = 3  # of each variant: MLflow plays them; all of them are in generated/
 SAME = ("study", "point")
+ORIGIN = "dvc.lock"  # tag of the runs that a sync makes
 NAME = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in a name
 
 
@@ -91,7 +94,8 @@ def sync(wanted: Iterable[str] | None = None) -> dict[str, str]:
 
 
 def _sync(params: Params, wanted: Iterable[str] | None) -> dict[str, str]:
-    context = tracking.context_tags(params)
+    context = tracking.context_tags(params) | {"workspace": _own()}
+    _remove_remains(params)
     known = list(_runs(params, context))
     found: dict[str, str] = {}
     chosen = None if wanted is None else set(wanted)
@@ -120,6 +124,22 @@ def records(lock: Path = LOCK) -> list[Record]:
         )
         for address, entry in entries.items()
     ]
+
+
+def _own() -> str:
+    if not OWN.is_file():
+        with atomic_path(OWN) as tmp:
+            tmp.write_text(uuid4().hex[:12], encoding="utf-8")
+    return OWN.read_text(encoding="utf-8")
+
+
+def _remove_remains(params: Params) -> None:
+    """Delete the runs that a killed sync of this workspace was at; no other one works now, for it holds the lock."""
+    experiment = mlflow.get_experiment_by_name(tracking.experiment_name(params))
+    client = mlflow.MlflowClient()
+    left = f"attributes.status = 'RUNNING' and tags.origin = '{ORIGIN}' and tags.workspace = '{_own()}'"
+    for run in client.search_runs([experiment.experiment_id], left):
+        client.delete_run(run.info.run_id)
 
 
 def _runs(params: Params, context: dict[str, str]) -> Iterator[Run]:
@@ -159,7 +179,7 @@ def _same(logged: str, value: Any) -> bool:
 
 def _retell(record: Record, context: dict[str, str]) -> str:
     """A new run that tells what the outputs say; its id."""
-    tags = {"stage": record.stage, "variant": record.variant or "", "dvc_stage": record.address, "origin": "dvc.lock"}
+    tags = {"stage": record.stage, "variant": record.variant or "", "dvc_stage": record.address, "origin": ORIGIN}
     with mlflow.start_run(
         run_name=tracking.run_name(record.stage, record.variant),
         tags={name: value for name, value in {**context, **tags}.items() if value},

@@ -50,6 +50,8 @@ def watched(prefect_port: int) -> Iterator[None]:
     server = ExitStack()
     atexit.register(server.close)  # runs after what Prefect registers later, which sends the last log lines
     print(f"Watch it at {server.enter_context(prefect_server(prefect_port))}", flush=True)
+    import httpx
+
     from flows.stage_process import StageFailed  # Prefect reads its settings when it is imported
     from flows.workspace import WorkspaceBusy
 
@@ -59,6 +61,11 @@ def watched(prefect_port: int) -> Iterator[None]:
         fail(" ".join(str(error).split()))
     except StageFailed:
         sys.exit(1)
+    except httpx.TransportError as error:
+        server.close()
+        print(f"dreamtalk: Prefect's server is gone ({error}); what is done stays done: run it again", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(1)  # at an ordinary exit Prefect would go on sending for minutes
 
 
 def ui(

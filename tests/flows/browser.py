@@ -42,8 +42,7 @@ class Page:
         self._socket.send(json.dumps({"id": self._count, "method": method, "params": parameters}))
         while True:
             message = json.loads(self._socket.recv(PATIENCE_S))
-            if message.get("method") == "Network.requestWillBeSent":
-                self.asked.append(message["params"]["request"]["url"])
+            self._see(message)
             if message.get("id") == self._count:
                 assert "error" not in message, message
                 return message["result"]
@@ -64,6 +63,21 @@ class Page:
         while not self.value(expression):
             assert time.monotonic() < deadline, f"not true in {PATIENCE_S} s: {expression}"
             time.sleep(0.1)
+
+    def idle(self, seconds: float = 2.0) -> None:
+        """Wait until the page has asked for nothing for so long."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                self._see(json.loads(self._socket.recv(seconds)))
+            except TimeoutError:
+                return
+
+    def _see(self, message: dict[str, Any]) -> None:
+        if message.get("method") == "Network.requestWillBeSent":
+            self.asked.append(message["params"]["request"]["url"])
+        if message.get("method") == "Network.webSocketCreated":
+            self.asked.append(message["params"]["url"])
 
     def give(self, selector: str, file: Path) -> None:
         """Choose a file, as in the browser's dialogue."""

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from flows.stage_process import StageFailed, run_stage
-from tests.flows.in_background import running
+from tests.flows.in_background import free_port, running, stages_here, wait_until
 
 SLOW = """
 import sys, time
@@ -38,25 +38,6 @@ def slow_repo(dvc_repo: Path) -> Path:
 
 def flow_process(root: Path) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", FLOW], env={**os.environ, "PYTHONPATH": str(root)})
-
-
-def stages_here(repo: Path) -> list[psutil.Process]:
-    """What still runs in the repository."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(repo) and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return [process for process in found if "guard.py" not in " ".join(process.cmdline())]
-
-
-def wait_until(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.1)
 
 
 def completes(repo: Path) -> None:
@@ -104,3 +85,33 @@ def test_a_stage_ends_at_its_time_limit(slow_repo: Path) -> None:
         run_stage("first", lambda line: None, timeout_s=4)
     assert not failure.value.transient
     wait_until(lambda: not stages_here(slow_repo))
+
+
+def server_here(repo: Path) -> psutil.Process | None:
+    return next((process for process in stages_here(repo) if "server" in process.cmdline()), None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_flow_outlasts_its_prefect_server(slow_repo: Path, root: Path, seed: int) -> None:
+    command = [sys.executable, "-m", "flows.cli", "reproduce", "--prefect-port", str(free_port())]
+    with (slow_repo / "flow.log").open("w") as log:
+        flow = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(root)}, stdout=log, stderr=log)
+        wait_until(lambda: (slow_repo / "started").exists() or flow.poll() is not None)
+        time.sleep(random.Random(seed).uniform(0.0, 3.0))
+        server_here(slow_repo).kill()
+        assert flow.wait(300) == 0, (slow_repo / "flow.log").read_text()[-5000:]
+    wait_until(lambda: not stages_here(slow_repo))
+    completes(slow_repo)
+
+
+@pytest.mark.slow
+def test_a_killed_flow_takes_its_prefect_server_along(slow_repo: Path, root: Path) -> None:
+    command = [sys.executable, "-m", "flows.cli", "reproduce", "--prefect-port", str(free_port())]
+    flow = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(root)})
+    wait_until(lambda: (slow_repo / "started").exists())
+    assert server_here(slow_repo)
+    flow.kill()
+    flow.wait()
+    wait_until(lambda: not stages_here(slow_repo))
+    completes(slow_repo)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
@@ -9,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, CrashedRun
-from prefect.states import Cancelled, Completed, Crashed, Pending
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import artifacts
@@ -46,6 +48,26 @@ def test_flow_runs_the_graph_and_shows_the_cache(dvc_repo: Path, prefect_server:
     assert {run.name: run.state.name for run in runs} == {"first": "Cached", "second": "Cached"}
 
 
+BESIDE = """
+  a{i}:
+    cmd: {python} write.py a{i}.txt
+    deps: [write.py, first.txt]
+    outs: [a{i}.txt]
+"""
+
+
+def test_the_flow_and_dvc_leave_the_same_lock(dvc_repo: Path, prefect_server: None) -> None:
+    stages = dvc_repo / "dvc.yaml"
+    stages.write_text(stages.read_text() + "".join(BESIDE.format(i=i, python=sys.executable) for i in (2, 1, 0)))
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+    expected = Path("dvc.lock").read_bytes()
+    for _ in range(2):  # the second time with DVC's cache
+        subprocess.run(["git", "clean", "-fdxq", "-e", ".dvc"], check=True)
+        reproduce(parallel=4)
+        assert Path("dvc.lock").read_bytes() == expected
+
+
 def test_a_failed_stage_fails_the_flow_and_keeps_the_rest(dvc_repo: Path, prefect_server: None) -> None:
     reproduce()
     (dvc_repo / "params.yaml").write_text("word: fail\n")
@@ -71,6 +93,15 @@ def test_only_completed_stages_make_a_flow_complete(state: State, error: type[Ex
     module.raise_unless_complete({"first": Completed()})
     with pytest.raises(error):
         module.raise_unless_complete({"zeroth": Pending(), "first": state, "second": Completed()})
+
+
+def test_what_an_absent_server_kept_from_running_is_submitted_again(root: Path) -> None:
+    graph = stage_graph(str(root))
+    assert module.not_begun(graph, {}) == list(graph)
+    states: dict[str, State] = dict.fromkeys(graph, Pending())
+    states |= {"ingest": Completed(), "crop": Completed()}
+    assert module.not_begun(graph, states) == [name for name in graph if name not in {"ingest", "crop"}]
+    assert module.not_begun(graph, states | {"crop": Failed()}) == []
 
 
 def test_an_artifact_that_cannot_be_kept_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,28 @@ def test_two_syncs_at_once_tell_everything_once(workspace: Path, root: Path) -> 
     assert [process.wait() for process in both] == [0, 0]
     tracking.connect(load())
     assert len(runs()) == 1
+
+
+IN_THE_MIDST = """
+import os, signal
+from stages import dashboard
+dashboard._tell = lambda record, run: os.kill(os.getpid(), signal.SIGKILL)
+dashboard.sync()
+"""
+
+
+def test_what_a_killed_sync_left_is_done_anew(workspace: Path, root: Path) -> None:
+    command = [sys.executable, "-c", IN_THE_MIDST]
+    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": str(root)}).returncode == -signal.SIGKILL
+    tracking.connect(load())
+    (left,) = runs()
+    assert left.info.status == "RUNNING"
+    others = mlflow.MlflowClient().create_run(
+        left.info.experiment_id, tags={"origin": "dvc.lock", "workspace": "other"}
+    )
+    found = dashboard.sync()
+    states = {run.info.run_id: run.info.status for run in runs()}
+    assert states == {found["train_style_classifier"]: "FINISHED", others.info.run_id: "RUNNING"}
 
 
 def test_nothing_to_show_is_said(workspace: Path) -> None:
