@@ -55,11 +55,11 @@ class Closure:
             points = model.landmarks68(vertices)[..., 1]
             return points[..., lower] - points[..., upper]
 
-        self._rest = gaps(model.vertices(identity, torch.zeros(model.expression_dim)))
+        self._rest = gaps(model.vertices(identity, identity.new_zeros(model.expression_dim)))
         self._reach = gaps(model.expression_basis.T.unflatten(-1, (-1, 3)))  # (D, k)
         toward = torch.linalg.solve(_cost(model, opening), self._reach)
         variance = self._reach.T @ toward
-        ridge = _RIDGE * variance.diagonal().mean().clamp_min(1e-12) * torch.eye(len(upper))
+        ridge = _RIDGE * variance.diagonal().mean().clamp_min(1e-12) * torch.eye(len(upper), device=variance.device)
         self._answer = torch.linalg.solve(variance + ridge, toward.T)  # (k, D)
 
     def gap(self, expression: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class Closure:
 
 def _cost(model: FaceModel, opening: Opening) -> Tensor:
     """C (D, D), see the head of this file."""
-    staying = torch.ones(len(model.mean), dtype=torch.bool)
+    staying = torch.ones(len(model.mean), dtype=torch.bool, device=model.mean.device)
     for name in opening.around:
         staying[model.sets[name]] = False
     weights = model.vertex_weights * staying

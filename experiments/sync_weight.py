@@ -73,7 +73,7 @@ def cell(folder: Path, settings: parameters.Params) -> None:
     with loop.workspace(f"train_{NAME}", settings.model_dump(mode="json"), inputs) as work:
         network = loop.train(
             network,
-            denoiser.task(train, val, denoiser.load_guide(GUIDE, EXPERTS, face), p),
+            denoiser.task(train, val, denoiser.load_guide(GUIDE, EXPERTS, face), p, denoiser.watched_lips(face, p)),
             settings.training,
             steps=p.steps,
             learning_rate=p.learning_rate,

@@ -32,7 +32,13 @@ COMMANDS = (
     tracking.sync,
 )
 
-app = typer.Typer(cls=OneLineErrors, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=OneLineErrors,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # helps have square brackets of their own
+    help=__doc__,
+)
 for command in COMMANDS:
     app.command()(command)
 

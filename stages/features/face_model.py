@@ -23,6 +23,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from dreamtalk_models import face_topology as topology
+from dreamtalk_models.closures import MOUTH
 from dreamtalk_models.face_model import FaceModel, lower_face
 from dreamtalk_models.fitting import procrustes, unpose
 from stages import params, tables, tracking
@@ -81,8 +82,10 @@ def clip_meshes(landmarks: np.ndarray) -> np.ndarray:
 def learn(meshes: Meshes, settings: params.FaceModelParams, triangles: list[tuple[int, int, int]]) -> FaceModel:
     """The face model of some meshes.
 
-    Each speaker's neutral shape is the mean over the speaker's neutral clips, or over all where there are none.
-    Expression modes are taken about that shape, not about the mean expression: zero coefficients are a neutral face.
+    Each speaker's neutral shape is that of the speaker's neutral clips, or of all where there are none, with the lips
+    closed: see :func:`lips_closed`. So how far somebody opens the mouth in speech is expression, and one expression
+    closes everybody's lips. Expression modes are taken about that shape, not about the mean expression: zero
+    coefficients are a neutral face.
     All that moved counts a second time as in a mirror, so that every mode of expression is symmetric or the contrary of
     its mirror image, whichever side of the corpus' faces moved more. The coefficients' standard deviations are the
     square roots of the modes', brought to the published median: half way between unit variance, which would make the
@@ -213,7 +216,19 @@ def explained_variance(model: FaceModel, meshes: Meshes) -> dict[str, float]:
 
 def _neutral(aligned: Tensor, is_neutral: np.ndarray, of_speaker: np.ndarray) -> Tensor:
     chosen = of_speaker & is_neutral
-    return aligned[torch.from_numpy(chosen if chosen.any() else of_speaker)].mean(0)
+    return lips_closed(aligned[torch.from_numpy(chosen if chosen.any() else of_speaker)])
+
+
+def lips_closed(shapes: Tensor) -> Tensor:
+    """The shape (V, 3) that some upright shapes (m, V, 3) of one speaker tend to where the lips meet: each coordinate's
+    regression line over the opening between the lips, at the least opening, from zero on, that any of them has.
+    """
+    upper, lower = (list(edge) for edge in zip(*MOUTH.pairs, strict=True))
+    inner = shapes[:, np.array(topology.LANDMARKS68), 1].mean(2)
+    opening = (inner[:, lower] - inner[:, upper]).mean(1)
+    varied = opening - opening.mean()
+    slope = torch.einsum("m,mvc->vc", varied, shapes) / varied.square().sum().clamp_min(1e-12)
+    return shapes.mean(0) + (opening.clamp(min=0).min() - opening.mean()) * slope
 
 
 def figures(model: FaceModel) -> dict[str, Figure]:

@@ -66,6 +66,8 @@ class Denoiser(Training, Transformer, StyleReference):
     diffusion_steps: Count
     null_style: Share
     sync_weight: NonNegative
+    closure_weight: NonNegative
+    closure_gap: Positive
     ema: Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -2,6 +2,9 @@
 
 A training tuple is a window of motion with the sound around each of its frames, one diffusion time, and a style
 reference from the same clip. The lip expert sees random clips of l frames of the predicted motion.
+
+Where little training leaves it open whether lips meet, equation 7 is best served by lips that nearly do, which is never
+seen. :class:`Lips` is an optional term of our own that asks whether they meet.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import torch
 from torch import Generator, Tensor
 
 from dreamtalk_models import checkpoints
+from dreamtalk_models.closures import MOUTH, Closure
 from dreamtalk_models.denoiser import Denoiser
 from dreamtalk_models.diffusion import q_sample
 from dreamtalk_models.face_model import FaceModel, lower_face
@@ -58,6 +62,35 @@ class Guide:
         lips = self.face.mouth_vertices(motion[index, frames][styled])
         sound = batch["audio"][index, rows][styled]
         return self.expert.sync_loss(lips, sound, batch["reference"][styled], batch["reference_mask"][styled])
+
+
+@dataclass(frozen=True)
+class Lips:
+    """What is seen of lips that meet.
+
+    Attributes:
+        closure: of the mean person's mouth.
+        gap: opening of the lips, in model units, at which they look closed by 1 / e.
+    """
+
+    closure: Closure
+    gap: float
+
+    def closed(self, expression: Tensor) -> Tensor:
+        """How closed the lips look, (..., k) in (0, 1], under expressions (..., D): exp(-opening / gap)."""
+        return (-self.closure.gap(expression).clamp(min=0) / self.gap).exp()
+
+    def loss(self, predicted: Tensor, motion: Tensor, valid: Tensor) -> Tensor:
+        """Mean squared error of :meth:`closed` over valid frames (B, L) of motions (B, L, D)."""
+        error = (self.closed(predicted) - self.closed(motion)).square().mean(2)
+        return (error * valid).sum() / valid.sum()
+
+
+def watched_lips(face: FaceModel, p: parameters.Denoiser) -> Lips | None:
+    """None where they do not count."""
+    if not p.closure_weight:
+        return None
+    return Lips(Closure(face, face.mean.new_zeros(face.identity_dim), MOUTH), p.closure_gap)
 
 
 def load_guide(variant: str, folder: Path, face: FaceModel) -> Guide | None:
@@ -115,8 +148,11 @@ def tuples(corpus: data.Corpus, p: parameters.Denoiser, count: int, generator: G
     return fill(corpus, p, draw(corpus, p, count, generator))
 
 
-def losses(denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, t: Tensor | None = None) -> dict[str, Tensor]:
-    """ "denoise" (equation 7: mean over frames and coefficients) and, with a guide, "sync" (equation 8).
+def losses(
+    denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, t: Tensor | None = None, lips: Lips | None = None
+) -> dict[str, Tensor]:
+    """ "denoise" (equation 7: mean over frames and coefficients) and, with a guide, "sync" (equation 8); with lips,
+    "closure".
 
     Args:
         t: (B,) diffusion times in place of the batch's own.
@@ -129,6 +165,8 @@ def losses(denoiser: Denoiser, guide: Guide | None, batch: loop.Batch, t: Tensor
     found = {"denoise": (error * valid).sum() / valid.sum()}
     if guide is not None:
         found["sync"] = guide.sync_loss(predicted, batch, sync_starts(batch, guide))
+    if lips is not None:
+        found["closure"] = lips.loss(predicted, motion, valid)
     return found
 
 
@@ -145,13 +183,20 @@ def sync_starts(batch: loop.Batch, guide: Guide) -> Tensor:
     return (batch["place"] * (last + 1)).long()
 
 
-def task(train: data.Corpus, val: data.Corpus, guide: Guide | None, p: parameters.Denoiser) -> loop.Task:
-    def total(found: dict[str, Tensor]) -> Tensor:
-        return found["denoise"] + p.sync_weight * found.get("sync", 0.0)
+def weighted(found: dict[str, Tensor], p: parameters.Denoiser) -> Tensor:
+    """Equation 6, and `closure_weight` times what the lips say."""
+    weights = {"sync": p.sync_weight, "closure": p.closure_weight}
+    return sum(weights.get(name, 1.0) * value for name, value in found.items())
+
+
+def task(
+    train: data.Corpus, val: data.Corpus, guide: Guide | None, p: parameters.Denoiser, lips: Lips | None = None
+) -> loop.Task:
+    """The task of :func:`stages.training.loop.train`."""
 
     def loss(denoiser: Denoiser, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        found = losses(denoiser, guide, batch)
-        return total(found), found
+        found = losses(denoiser, guide, batch, lips=lips)
+        return weighted(found, p), found
 
     @torch.no_grad()
     def validate(denoiser: Denoiser) -> dict[str, float]:
@@ -159,9 +204,9 @@ def task(train: data.Corpus, val: data.Corpus, guide: Guide | None, p: parameter
         batch = on_device(tuples(val, p, count, Generator().manual_seed(0)))
         steps = denoiser.schedule.steps
         times = torch.linspace(steps / VALIDATION_TIMES / 2, steps, VALIDATION_TIMES).round().long()
-        rounds = [losses(denoiser, guide, batch, t.expand(count)) for t in times]
+        rounds = [losses(denoiser, guide, batch, t.expand(count), lips) for t in times]
         mean = {name: torch.stack([found[name] for found in rounds]).mean() for name in rounds[0]}
-        return {"loss": float(total(mean)), **{name: float(value) for name, value in mean.items()}}
+        return {"loss": float(weighted(mean, p)), **{name: float(value) for name, value in mean.items()}}
 
     return loop.Task(
         lambda generator: draw(train, p, p.batch, generator), loss, validate, lambda drawn: fill(train, p, drawn)
@@ -260,7 +305,7 @@ def main() -> None:
         guide = load_guide(arguments.lip_expert, experts, face)
         torch.manual_seed(s.seed)
         denoiser = network(face, corpora["train"], p)
-        work = task(corpora["train"], corpora["val"], guide, p)
+        work = task(corpora["train"], corpora["val"], guide, p, watched_lips(face, p))
         denoiser = s.train(denoiser, work, steps=p.steps, learning_rate=p.learning_rate, ema=p.ema)
         s.save(denoiser)
         report_mouths(s, denoiser, corpora, face)

@@ -14,6 +14,7 @@ from stages.training.denoiser import (
     VALIDATION_WINDOWS,
     WINDOWS_PER_CLIP,
     Guide,
+    Lips,
     draw,
     fill,
     load_guide,
@@ -22,6 +23,8 @@ from stages.training.denoiser import (
     sizes,
     sync_starts,
     tuples,
+    watched_lips,
+    weighted,
     without_style,
 )
 from stages.training.session import AUDIO, FACE_MODEL, MOTION, SPLIT, face_model, read_split, session
@@ -30,21 +33,26 @@ EXPERTS = Path("models/lip_expert")
 LIP_EXPERT = "style_aware"
 
 
-def losses(regressor: Regressor, guide: Guide, batch: loop.Batch) -> dict[str, Tensor]:
-    """ "motion" (squared error, mean over frames and coefficients) and "sync" (equation 8)."""
+def losses(regressor: Regressor, guide: Guide, batch: loop.Batch, lips: Lips | None = None) -> dict[str, Tensor]:
+    """ "motion" (squared error, mean over frames and coefficients), "sync" (equation 8) and, with lips, "closure"."""
     motion, valid = batch["motion"], batch["valid"]
     predicted = regressor(batch["audio"], *without_style(batch))
     error = (predicted - motion).square().mean(2)
-    return {
+    found = {
         "motion": (error * valid).sum() / valid.sum(),
         "sync": guide.sync_loss(predicted, batch, sync_starts(batch, guide)),
     }
+    if lips is not None:
+        found["closure"] = lips.loss(predicted, motion, valid)
+    return found
 
 
-def task(train: data.Corpus, val: data.Corpus, guide: Guide, p: parameters.Denoiser) -> loop.Task:
+def task(
+    train: data.Corpus, val: data.Corpus, guide: Guide, p: parameters.Denoiser, lips: Lips | None = None
+) -> loop.Task:
     def loss(regressor: Regressor, batch: loop.Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        found = losses(regressor, guide, batch)
-        return found["motion"] + p.sync_weight * found["sync"], found
+        found = losses(regressor, guide, batch, lips)
+        return weighted(found, p), found
 
     @torch.no_grad()
     def validate(regressor: Regressor) -> dict[str, float]:
@@ -66,7 +74,7 @@ def main() -> None:
         guide = load_guide(LIP_EXPERT, EXPERTS, face)
         torch.manual_seed(s.seed)
         regressor = Regressor(**sizes(face, corpora["train"], p))
-        work = task(corpora["train"], corpora["val"], guide, p)
+        work = task(corpora["train"], corpora["val"], guide, p, watched_lips(face, p))
         regressor = s.train(regressor, work, steps=p.steps, learning_rate=p.learning_rate, ema=p.ema)
         s.save(regressor)
         report_mouths(s, regressor, corpora, face)

@@ -59,6 +59,17 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize("command", [command.name or command.callback.__name__ for command in app.registered_commands])
+def test_every_command_has_a_help(command: str) -> None:
+    done = dreamtalk(command.replace("_", "-"), "--help")
+    assert done.exit_code == 0, done.output
+    assert "Usage:" in done.output
+
+
+def test_help_tells_styles_as_they_are_typed() -> None:
+    assert "[SPEAKER/]EMOTION[/LEVEL]" in " ".join(dreamtalk("generate", "--help").output.split())
+
+
 def test_video_is_as_long_as_the_voice(here: Path, tmp_path: Path) -> None:
     result = generate(tmp_path / "out.mp4")
     assert result.exit_code == 0, (result.stderr, result.exception)

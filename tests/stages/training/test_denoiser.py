@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -21,6 +23,8 @@ P = Denoiser(
     diffusion_steps=1000,
     null_style=0.1,
     sync_weight=0.02,
+    closure_weight=0.0,
+    closure_gap=0.05,
     batch=8,
     steps=120,
     learning_rate=5e-3,
@@ -90,6 +94,22 @@ def test_sync_loss_of_true_motion_is_the_experts_own(toy, guide) -> None:
     sound = torch.stack([batch["audio"][r, 5 + 2 * starts[r] : 5 + 2 * starts[r] + 14] for r in rows])
     expected = guide.expert.sync_loss(lips, sound, batch["reference"][rows], batch["reference_mask"][rows])
     assert found == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_lips_that_nearly_meet_cost_more_than_lips_as_far_off_while_open() -> None:
+    lips = denoiser.Lips(SimpleNamespace(gap=lambda expression: expression), 0.05)  # coefficients that are openings
+    shut, nearly, wide, wider = torch.tensor([0.0, 0.05, 0.3, 0.35])[:, None, None, None]
+    valid = torch.ones(1, 1, dtype=torch.bool)
+    assert lips.loss(nearly, shut, valid) > 100 * lips.loss(wider, wide, valid)
+    assert lips.loss(shut - 0.02, shut, valid) == 0  # pressed together looks closed too
+
+
+def test_equation_7_stands_alone_unless_lips_are_watched(toy) -> None:
+    batch = denoiser.tuples(toy.corpus("train"), P, 4, torch.Generator().manual_seed(0))
+    net = network(toy)
+    assert denoiser.watched_lips(toy.face, P) is None
+    lips = denoiser.watched_lips(toy.face, P.model_copy(update={"closure_weight": 0.1}))
+    assert set(denoiser.losses(net, None, batch, lips=lips)) == {"denoise", "closure"}
 
 
 def test_no_style_is_zero_motion_with_nothing_masked(toy) -> None:
