@@ -1,7 +1,8 @@
 """Do the paper's claims hold? From the studies' tables to docs/findings.md, verdicts and all.
 
-On the study corpus (README, "The paper's findings") two studies are run, which takes two cores some two hours::
+On the study corpus two studies are run, and then this::
 
+    dvc exp run -S profile=study fit audio
     dreamtalk ablate claims --stage evaluate --stage train_style_predictor --stage report
     dreamtalk ablate coupling -S ingest.demo.foretold=0.85,0 --stage train_style_predictor
     python -m experiments.findings
