@@ -250,6 +250,7 @@ def serve(workshop: Workshop, port: int = PORT) -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, port))
+            listening.listen()  # who follows the address at once waits, instead of being refused
         except OSError as error:
             raise InputError(f"--port {port} of {HOST} cannot be had: {error.strerror}; give another") from error
         with suppress(KeyboardInterrupt), closing(Studio(workshop, Path(folder))) as studio:
