@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +28,7 @@ from websockets.sync.client import ClientConnection, connect
 HERE = {"127.0.0.1", "localhost", ""}
 SIZE = (1500, 900)  # px of the window; pictures are saved at half of it
 PATIENCE_S = 60.0
+COMPARED = ("f_lmd", "m_lmd", "sa", "sync_conf_corpus", "lve")  # by the parallel coordinates in the picture
 SWITCHES = (
     "--headless",
     "--no-sandbox",
@@ -94,6 +95,21 @@ class Page:
             "[...document.querySelectorAll('*')].filter(e => e.innerText && e.innerText.trim() === "
             f"{json.dumps(words)}).pop()?.click()"
         )
+
+    def choose(self, place: int, words: Sequence[str]) -> None:
+        """Tick `words` in the page's multiple choice number `place` (from 0)."""
+        field = f"document.querySelectorAll('input[role=combobox]')[{place}].getBoundingClientRect()"
+        for word in words:
+            spot = {"x": self.run(f"{field}.x + 5"), "y": self.run(f"{field}.y + 5"), "button": "left", "clickCount": 1}
+            for kind in ("mousePressed", "mouseReleased"):
+                self._call("Input.dispatchMouseEvent", type=kind, **spot)
+            self._call("Input.insertText", text=word)
+            self.pause(0.7)
+            self.click(word)
+            self.pause(0.3)
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key="Escape", windowsVirtualKeyCode=27)
+        self.pause(2.0)
 
     def picture(self) -> Image.Image:
         data = self._call("Page.captureScreenshot", format="png")["data"]
@@ -209,6 +225,9 @@ def main() -> None:
                 page.open(address, words)
             except TimeoutError as error:
                 print(f"{name}: {error}")
+            if name == "mlflow_compare":  # it opens on the first metric that all runs share
+                page.click("Clear All")
+                page.choose(1, COMPARED)
             picture = page.picture()
             picture.thumbnail((SIZE[0] * 2 // 3, SIZE[1] * 2 // 3), Image.Resampling.LANCZOS)
             picture.save(target / f"{name}.jpg", quality=80, optimize=True)
