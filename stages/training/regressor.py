@@ -66,7 +66,8 @@ def task(
 
 
 def main() -> None:
-    with session("train_regressor", "regressor", None, (SPLIT, MOTION, AUDIO, FACE_MODEL, EXPERTS)) as s:
+    inputs = (SPLIT, MOTION, AUDIO, FACE_MODEL, EXPERTS)
+    with session("train_regressor", "denoiser", None, inputs, folder="regressor") as s:
         p = s.params.denoiser  # sizes, steps and λ are the denoiser's, so that diffusion alone is compared
         split = read_split(s.run)
         corpora = {name: data.load(split[split["split"] == name], MOTION, AUDIO) for name in ("train", "val", "test")}

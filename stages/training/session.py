@@ -82,7 +82,9 @@ class Session:
 
 
 @contextmanager
-def session(stage: str, section: str, variant: str | None = None, inputs: tuple[Path, ...] = ()) -> Iterator[Session]:
+def session(
+    stage: str, section: str, variant: str | None = None, inputs: tuple[Path, ...] = (), folder: str | None = None
+) -> Iterator[Session]:
     """Open a training stage: models/<section>[/<variant>] and metrics/<section>[/<variant>].json are its outputs.
 
     Bad parameters, bad or missing inputs and numbers that run away end the program with one line on stderr and code 2.
@@ -92,12 +94,14 @@ def session(stage: str, section: str, variant: str | None = None, inputs: tuple[
         stage: name in dvc.yaml, without its variant.
         section: of params.yaml.
         inputs: files and folders that are read; a killed training goes on only if they are the same.
+        folder: in place of `section` in the outputs' names, for what has another network's section, to be compared.
     """
-    place = Path(section, variant) if variant else Path(section)
+    place = Path(folder or section, variant or "")
     sections = ["training", section]
     try:
         params = load()
-        seed = params.training_seed if variant else params.seed  # what has no variants judges, or draws, them all
+        compared = variant or folder  # anything else judges, or draws, them all
+        seed = params.training_seed if compared else params.seed
         distributed.join()
         out = Path("models") / place
         metrics = Path("metrics") / place.with_suffix(".json")

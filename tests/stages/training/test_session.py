@@ -46,3 +46,14 @@ def test_missing_input_is_one_line_and_code_2(workdir: Path, capsys, monkeypatch
         pass
     assert stopped.value.code == 2
     assert "params.yaml is missing" in capsys.readouterr().err
+
+
+def test_what_is_compared_with_a_section_shares_its_seed_but_not_its_folder(workdir: Path) -> None:
+    params = yaml.safe_load((workdir / "params.yaml").read_text()) | {"training_seed": 7}
+    (workdir / "params.yaml").write_text(yaml.safe_dump(params))
+    with session.session("train_regressor", "denoiser", folder="regressor") as own:
+        assert own.seed == 7
+        assert own.out == Path("models/regressor")
+    assert (workdir / "metrics/regressor.json").is_file()
+    with session.session("train_syncnet", "syncnet") as judge:
+        assert judge.seed == params["seed"]
