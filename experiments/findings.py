@@ -34,6 +34,7 @@ OUT = Path(__file__).parents[1] / "docs"
 TEMPLATE = Path(__file__).with_name("findings.md.j2")
 RESAMPLES = 2000
 MARGIN = 0.05  # of the complete method's value: less is no loss
+DRAWS = ("predicted", "predicted_mean")  # one answer of a style predictor, and the mean of sixteen
 LOSS = 0.05  # of lip agreement: more, and a guidance scale has cost lip sync
 
 Verdict = Literal["confirmed", "contradicted", "not shown"]
@@ -242,11 +243,19 @@ def main() -> int:
     guidance = sweep(results)
     distance = "test/code_distance"
     cross = {
-        where: gap(results, f"{distance}/{name}", "no_cross_id", "full")
-        for where, name in (("other", "predicted"), ("own", "own_portrait"))
+        name: gap(results, f"{distance}/{name}", "no_cross_id", "full")
+        for name in ("predicted", "own_portrait", "predicted_mean", "own_portrait_mean")
+    }
+    draws = {
+        variant: [per_seed(results, "train_style_predictor", f"{distance}/{name}", variant).mean() for name in DRAWS]
+        for variant in ("full", "no_speaker_info", "no_cross_id", "regression")
     }
     settings_of = list(dict.fromkeys(coupling["setting"]))
-    speaker = {name: gap(coupling, f"{distance}/predicted", "no_speaker_info", "full", name) for name in settings_of}
+    speaker = {
+        (name, by): gap(coupling, f"{distance}/{by}", "no_speaker_info", "full", name)
+        for name in settings_of
+        for by in DRAWS
+    }
     page = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         found=found,
@@ -254,6 +263,8 @@ def main() -> int:
         settings=settings,
         results=results,
         cross=cross,
+        draws=draws,
+        mean_code=per_seed(results, "train_style_predictor", f"{distance}/mean_code", "full").mean(),
         speaker=speaker,
         clusters=clusters(results),
         guidance=guidance.groupby("scale").mean(),

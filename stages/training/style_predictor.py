@@ -25,6 +25,7 @@ from stages.training.session import AUDIO, MOTION, SPLIT, WEIGHTS, read_split, s
 DENOISER = Path("models/denoiser/full")
 VARIANTS = ("full", "no_speaker_info", "no_cross_id", "regression")
 SAMPLING_STEPS = 10
+DRAWS = 16
 VALIDATION_TIMES = 4  # diffusion times each code is noised to
 
 
@@ -134,20 +135,32 @@ def task(train: Styled, val: Styled, variant: str, p: parameters.StylePredictor)
 @torch.no_grad()
 def code_distances(predictor: StylePredictor, part: Styled, p: parameters.StylePredictor) -> dict[str, float]:
     """Mean L2 distance of sampled codes from the extracted ones (SCD, in the encoder's unit), "predicted" from the
-    portrait clip's face and "own_portrait" from the clip's own, whose identity may tell its expression; and of two
-    floors: the training set's mean code, and the codes predicted for other clips."""
+    portrait clip's face and "own_portrait" from the clip's own, whose identity may tell its expression; each once more
+    for the mean of several draws, which has no spread of its own; and of two floors: the training set's mean code, and
+    the codes predicted for other clips."""
     batch = {name: tensor.to(loop.device()) for name, tensor in whole_clips(part, p).items()}
 
-    def sampled_for(identity: Tensor) -> Tensor:
+    def draws_for(identity: Tensor) -> Tensor:
         generator = Generator().manual_seed(0)
         sound = batch["audio"], batch["audio_mask"]
-        return sample_style(predictor, *sound, identity, steps=SAMPLING_STEPS, generator=generator)
+        count = 1 if predictor.regression else DRAWS
+        return torch.stack(
+            [sample_style(predictor, *sound, identity, steps=SAMPLING_STEPS, generator=generator) for _ in range(count)]
+        )
 
-    sampled, own = sampled_for(batch["identity"]), sampled_for(part.corpus.identity.to(loop.device()))
+    draws, own = draws_for(batch["identity"]), draws_for(part.corpus.identity.to(loop.device()))
+    sampled = draws[0]
     code = batch["code"]
     shuffled = sampled.roll(max(1, len(sampled) // 2), 0)
     mean = predictor.code_mean.expand_as(code)
-    guesses = {"predicted": sampled, "own_portrait": own, "mean_code": mean, "shuffled": shuffled}
+    guesses = {
+        "predicted": sampled,
+        "predicted_mean": draws.mean(0),
+        "own_portrait": own[0],
+        "own_portrait_mean": own.mean(0),
+        "mean_code": mean,
+        "shuffled": shuffled,
+    }
     return {f"code_distance/{name}": float((guess - code).norm(dim=1).mean()) for name, guess in guesses.items()}
 
 

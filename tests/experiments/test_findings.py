@@ -66,11 +66,12 @@ def studies(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (tmp_path / "params.yaml").write_bytes((root / "params.yaml").read_bytes())
     rng = np.random.default_rng(0)
     rows = [
-        {"setting": setting, "seed": seed, "stage": "train_style_predictor", "variant": variant, "metric": name}
+        {"setting": setting, "seed": seed, "stage": "train_style_predictor", "variant": variant}
+        | {"metric": f"test/code_distance/{name}"}
         for setting in ("ingest.demo.foretold=0.85", "ingest.demo.foretold=0")
         for seed in SEEDS
         for variant in ("full", "no_speaker_info", "no_cross_id", "regression")
-        for name in ("test/code_distance/predicted", "test/code_distance/own_portrait")
+        for name in ("predicted", "predicted_mean", "own_portrait", "own_portrait_mean", "mean_code")
     ]
     coupling = pd.DataFrame(rows).assign(value=lambda table: 4 + (table["variant"] == "no_speaker_info"))
     numbers = {f"intensity@{scale}": 4 * scale for scale in (0, 1, 2, 3)}
@@ -107,7 +108,7 @@ def test_the_page_says_what_the_numbers_say(studies: Path) -> None:
     assert page.count("**contradicted** |") == (table["verdict"] == "contradicted").sum()
     assert "is **contradicted**. The corpus decides that" in page
     assert "up to ω = 1.0 " in page
-    assert page.count("+1.00 [+1.00, +1.00] | higher |") == 2
+    assert page.count("+1.00 [+1.00, +1.00] | higher |") == 4
     assert (studies / "docs" / "findings" / "claims.png").stat().st_size > 1000
 
 
