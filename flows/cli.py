@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import coefficients, corpus, evaluation, machine, study, talking_head, tracking, user_study
+from flows.commands import coefficients, corpus, evaluation, machine, rating, study, talking_head, tracking
 from flows.commands.shell import OneLineErrors
 
 COMMANDS = (
@@ -19,10 +19,10 @@ COMMANDS = (
     evaluation.evaluate,
     evaluation.export_test_list,
     evaluation.systems,
-    user_study.study_page,
-    user_study.study_results,
-    user_study.preference_page,
-    user_study.preference_results,
+    rating.rating_page,
+    rating.rating_results,
+    rating.preference_page,
+    rating.preference_results,
     corpus.status,
     corpus.clip,
     machine.doctor,

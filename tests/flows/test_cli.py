@@ -357,13 +357,12 @@ def test_the_test_list_needs_a_corpus(here: Path, tmp_path: Path) -> None:
     says(dreamtalk("export-test-list", tmp_path / "list"), "clips.parquet")
 
 
-def test_a_study_needs_two_methods_and_a_key(here: Path, tmp_path: Path) -> None:
+def test_ratings_need_two_methods_and_a_key(here: Path, tmp_path: Path) -> None:
     (tmp_path / "ours").mkdir()
     write_mp4(tmp_path / "ours/a.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3, 25)
-    says(dreamtalk("study-page", "--method", f"x={tmp_path / 'ours'}", "-o", tmp_path / "page"), "at least two methods")
-    says(
-        dreamtalk("study-results", tmp_path / "key.json", tmp_path / "r.json", "-o", tmp_path), "key.json: no such file"
-    )
+    ours, key = f"x={tmp_path / 'ours'}", tmp_path / "key.json"
+    says(dreamtalk("rating-page", "--method", ours, "-o", tmp_path / "page"), "at least two methods")
+    says(dreamtalk("rating-results", key, tmp_path / "r.json", "-o", tmp_path), "key.json: no such file")
 
 
 @pytest.mark.parametrize("option, other", [("--prefect-port", "--mlflow-port"), ("--mlflow-port", "--prefect-port")])

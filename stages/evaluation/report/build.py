@@ -17,8 +17,8 @@ from stages.evaluation.report import (
     page,
     paper_tables,
     portraits,
+    ratings,
     sections,
-    study,
     style_sections,
 )
 from stages.evaluation.report.job import Job, attempt
@@ -61,10 +61,10 @@ def build(results: Results, params: Params, out: Path, commit: str) -> Report:
     published = paper_tables.load_published()
     per_clip = results.per_clip
     every = per_clip | {f"{SYSTEM}{name}": frame for name, frame in results.methods.items()}
-    every |= {f"{RATED}{name}": frame for name, frame in study.rated(results).items()}
+    every |= {f"{RATED}{name}": frame for name, frame in ratings.rated(results).items()}
     tables = [
         paper_tables.build(layout, every, published.get(layout.name, []), job.estimate, results.reasons)
-        for layout in layouts.tables(sorted(results.methods), list(study.rated(results)))
+        for layout in layouts.tables(sorted(results.methods), list(ratings.rated(results)))
     ]
     content: dict[str, Any] = {
         "corpus": attempt(sections.corpus_section, job),
@@ -78,7 +78,7 @@ def build(results: Results, params: Params, out: Path, commit: str) -> Report:
         "glance": glance.lines(per_clip, published),
         "figures": FIGURES,
         "systems": other_systems.rows(results, published),
-        "study": study.section(results),
+        "rating": ratings.section(results),
         "preference": results.preference,
         "tables": tables,
         "run": _run(results, params, commit, published["source"]),
@@ -129,7 +129,7 @@ def _not_shown(results: Results) -> list[str]:
     measured = {column for frame in results.per_clip.values() for column in frame if frame[column].notna().any()}
     sentences = [
         *([] if results.methods else [_NO_METHODS]),
-        *(["The paper's user study: no answers that could be used."] if isinstance(results.study, Absent) else []),
+        *(["The paper's user study: no answers that could be used."] if isinstance(results.rating, Absent) else []),
         "How results vary with the seed: each network was trained once.",
         "Running times: they differ from machine to machine; MLflow has those of this run.",
     ]

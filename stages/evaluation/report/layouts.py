@@ -81,7 +81,7 @@ class Layout:
     for_systems: bool = False
 
 
-SYSTEM, RATED = "methods/", "study/"  # before a method's name, where variants of ours have theirs alone
+SYSTEM, RATED = "methods/", "rating/"  # before a method's name, where variants of ours have theirs alone
 MOTION = {"sa", "md", "lve", "intensity"}  # measured on motion, which is fitted where only a video is there
 _FITTED = (
     " SA, LVE and intensity of other authors' methods are measured on coefficients fitted to their videos, "
@@ -103,10 +103,10 @@ def tables(systems: Sequence[str], rated: Sequence[str]) -> list[Layout]:
     """All tables of a report, with other authors' methods and what participants rated."""
     shown = [with_systems(layout, systems) for layout in LAYOUTS]
     after = [layout.name for layout in shown].index("table_5") + 1
-    return [*shown[:after], user_study(rated), *shown[after:]]
+    return [*shown[:after], rating_table(rated), *shown[after:]]
 
 
-def user_study(names: Sequence[str]) -> Layout:
+def rating_table(names: Sequence[str]) -> Layout:
     """Table VI, for the methods that participants rated."""
     return Layout(
         "table_6",
@@ -121,7 +121,7 @@ def user_study(names: Sequence[str]) -> Layout:
     )
 
 
-REAL = ("truth", "ground_truth")  # what a study may call the real videos
+REAL = ("truth", "ground_truth")  # what a rating page may call the real videos
 
 
 _MAIN_ROWS = {

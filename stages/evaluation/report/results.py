@@ -14,17 +14,17 @@ from stages import tables
 from stages.columns import Columns
 from stages.corpus.media import Clips
 from stages.evaluation.compare import videos
+from stages.evaluation.rating import analysis, choices
 from stages.evaluation.report.layouts import REAL
-from stages.evaluation.study import analysis, choices
 from stages.evaluation.systems.manifest import systems
 
 NOBODY_ASKED = (
-    "Nobody was asked in this run. “dreamtalk study-page” makes the page that asks; its key (*.key.json) and "
-    "the participants' files in data/user_study/ make this section."
+    "Nobody was asked in this run. “dreamtalk rating-page” makes the page that asks; its key (*.key.json) and "
+    "the participants' files in data/ratings/ make this section."
 )
 NOBODY_PREFERRED = (
     "Nobody was asked which style they prefer. “dreamtalk preference-page” makes the page that asks; its key "
-    "(*.pairs.json) and the participants' files in data/user_study/ make this section."
+    "(*.pairs.json) and the participants' files in data/ratings/ make this section."
 )
 
 
@@ -91,33 +91,33 @@ class Results:
         return {name: videos(folder / name) for name in self.methods if (folder / name).is_dir()}
 
     @cached_property
-    def study(self) -> analysis.Results | Absent:
-        """What a user study found: its key, *key.json, and the participants' ratings*.json in data/user_study/."""
-        folder = self.root / "data/user_study"
+    def rating(self) -> analysis.Results | Absent:
+        """What ratings found: their key, *key.json, and the participants' ratings*.json in data/ratings/."""
+        folder = self.root / "data/ratings"
         keys, files = sorted(folder.glob("*key.json")), sorted(folder.glob("ratings*.json"))
         if not files:
             return Absent(NOBODY_ASKED)
         if len(keys) != 1:
-            return Absent(f"data/user_study/ must hold the key of one study, *key.json; it holds {len(keys)}.")
+            return Absent(f"data/ratings/ must hold one key of a rating page, *key.json; it holds {len(keys)}.")
         silent = [system.name for system in systems() if not system.emotional]
         try:
             return analysis.analyse(keys[0], files, without_style=[*silent, *REAL])
         except ValueError as error:
-            return Absent(f"What lies in data/user_study/ cannot be used: {error}.")
+            return Absent(f"What lies in data/ratings/ cannot be used: {error}.")
 
     @cached_property
     def preference(self) -> choices.Preference | Absent:
-        """What a study of preferences found: its key, *pairs.json, and the choices*.json in data/user_study/."""
-        folder = self.root / "data/user_study"
+        """What a preference test found: its key, *pairs.json, and the choices*.json in data/ratings/."""
+        folder = self.root / "data/ratings"
         keys, files = sorted(folder.glob("*pairs.json")), sorted(folder.glob("choices*.json"))
         if not files:
             return Absent(NOBODY_PREFERRED)
         if len(keys) != 1:
-            return Absent(f"data/user_study/ must hold the key of one such study, *pairs.json; it holds {len(keys)}.")
+            return Absent(f"data/ratings/ must hold one key of a preference page, *pairs.json; it holds {len(keys)}.")
         try:
             return choices.analyse(keys[0], files)
         except ValueError as error:
-            return Absent(f"What lies in data/user_study/ cannot be used: {error}.")
+            return Absent(f"What lies in data/ratings/ cannot be used: {error}.")
 
     @cached_property
     def reasons(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The report with other authors' videos and a user study, and what it says of its judges."""
+"""The report with other authors' videos and ratings, and what it says of its judges."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from stages import params
-from stages.evaluation.report import claims, glance, judges, other_systems, study
+from stages.evaluation.report import claims, glance, judges, other_systems, ratings
 from stages.evaluation.report.build import build
 from stages.evaluation.report.paper_tables import load_published
 from stages.evaluation.report.results import Results
@@ -27,22 +27,22 @@ def run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "evaluation/methods" / name).mkdir(parents=True)
         scores.to_parquet(root / f"evaluation/methods/{name}/per_clip.parquet")
         shutil.copytree(root / f"generated/{source}/videos", root / "data/methods" / name)
-    _study(root / "data/user_study")
+    _rated(root / "data/ratings")
     return root
 
 
-def _study(folder: Path) -> None:
+def _rated(folder: Path) -> None:
     folder.mkdir()
     methods = {"0a": "full", "0b": "truth", "0c": "MakeItTalk"}
-    key = {"study": "s", "aspects": ["lip_sync", "realness", "style"]}
+    key = {"page": "s", "aspects": ["lip_sync", "realness", "style"]}
     key["videos"] = {code: {"method": name, "clip_id": "a"} for code, name in methods.items()}
-    (folder / "study.key.json").write_text(json.dumps(key))
+    (folder / "rating.key.json").write_text(json.dumps(key))
     for person in range(4):
-        ratings = [
+        given = [
             {"code": code, "answers": {"lip_sync": 1 + (person + i) % 5, "realness": 3, "style": 2 + i}}
             for i, code in enumerate(methods)
         ]
-        content = {"study": "s", "participant": str(person), "ratings": ratings}
+        content = {"page": "s", "participant": str(person), "ratings": given}
         (folder / f"ratings-{person}.json").write_text(json.dumps(content))
 
 
@@ -62,7 +62,7 @@ def test_other_methods_stand_in_the_tables_with_their_coverage(built):
     assert "Other authors' methods: none was run here" not in built[1]
 
 
-def test_the_user_study_is_table_six(built):
+def test_ratings_are_table_six(built):
     table = built[0].tables["table_6"].set_index(["source", "method"])
     assert table.loc[("this run", "full"), "clips"] == 4
     assert table.loc[("this run", "full"), "realness"] == 3
@@ -74,19 +74,19 @@ def test_the_user_study_is_table_six(built):
     assert "4 participants gave" in built[1] and "One-way analysis of variance" in built[1]
 
 
-def test_a_study_that_cannot_be_used_is_told_and_stops_nothing(tmp_path: Path):
-    folder = tmp_path / "data/user_study"
+def test_ratings_that_cannot_be_used_is_told_and_stops_nothing(tmp_path: Path):
+    folder = tmp_path / "data/ratings"
     folder.mkdir(parents=True)
-    (folder / "study.key.json").write_text("{}")
-    assert "Nobody was asked" in study.section(Results(tmp_path)).reason
+    (folder / "rating.key.json").write_text("{}")
+    assert "Nobody was asked" in ratings.section(Results(tmp_path)).reason
     (folder / "ratings-1.json").write_text("{")
-    assert "study.key.json is not the key" in study.section(Results(tmp_path)).reason
-    (folder / "study.key.json").write_text(json.dumps({"study": "s", "aspects": ["lip_sync"], "videos": {}}))
+    assert "rating.key.json is not the key" in ratings.section(Results(tmp_path)).reason
+    (folder / "rating.key.json").write_text(json.dumps({"page": "s", "aspects": ["lip_sync"], "videos": {}}))
     results = Results(tmp_path)
-    assert "no file of ratings can be used: ratings-1.json" in study.section(results).reason
-    assert study.rated(results) == {}
+    assert "no file of ratings can be used: ratings-1.json" in ratings.section(results).reason
+    assert ratings.rated(results) == {}
     (folder / "other.key.json").write_text("{}")
-    assert "it holds 2" in study.section(Results(tmp_path)).reason
+    assert "it holds 2" in ratings.section(Results(tmp_path)).reason
 
 
 def test_every_system_has_a_row(run: Path, finished_run: Path):
@@ -133,19 +133,19 @@ def test_the_identity_judge_must_tell_speakers_apart(auc: float, verdict: str):
 
 
 def test_a_preference_is_told_with_its_interval_and_its_test(tmp_path: Path):
-    folder = tmp_path / "data/user_study"
+    folder = tmp_path / "data/ratings"
     folder.mkdir(parents=True)
     assert "Nobody was asked which style" in Results(tmp_path).preference.reason
     sides = {"c1": ("predicted", "a"), "c2": ("stranger", "a"), "c3": ("predicted", "b"), "c4": ("stranger", "b")}
     shown = {code: {"method": method, "clip_id": clip} for code, (method, clip) in sides.items()}
-    key = {"study": "s", "asked": 2, "methods": ["predicted", "stranger"], "videos": shown}
+    key = {"page": "s", "asked": 2, "methods": ["predicted", "stranger"], "videos": shown}
     for person, codes in (("1", ("c1", "c3")), ("2", ("c1", "c4"))):
         choices = [{"chosen": code, "side": "left"} for code in codes]
-        content = {"study": "s", "participant": person, "choices": choices}
+        content = {"page": "s", "participant": person, "choices": choices}
         (folder / f"choices-{person}.json").write_text(json.dumps(content))
     assert "it holds 0" in Results(tmp_path).preference.reason
-    (folder / "study.pairs.json").write_text(json.dumps(key))
+    (folder / "rating.pairs.json").write_text(json.dumps(key))
     found = Results(tmp_path).preference
     assert (found.share, found.prefer_first, found.prefer_second, found.left) == (0.75, 1, 0, 1.0)
-    (folder / "study.pairs.json").write_text("{}")
-    assert "study.pairs.json is not the key" in Results(tmp_path).preference.reason
+    (folder / "rating.pairs.json").write_text("{}")
+    assert "rating.pairs.json is not the key" in Results(tmp_path).preference.reason

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from stages.evaluation.report import claims, paper_tables
-from stages.evaluation.report.layouts import LAYOUTS, METRICS, user_study
+from stages.evaluation.report.layouts import LAYOUTS, METRICS, rating_table
 from stages.evaluation.report.results import Results
 from stages.evaluation.report.statistics import estimate
 
@@ -42,7 +42,7 @@ def test_the_numbers_are_the_means_of_the_parquet(layout, per_clip, finished_run
 def test_published_numbers_name_known_tables_and_metrics() -> None:
     published = paper_tables.load_published()
     published.pop("source")
-    columns = {layout.name: layout.columns for layout in (*LAYOUTS, user_study([]))}
+    columns = {layout.name: layout.columns for layout in (*LAYOUTS, rating_table([]))}
     for name, rows in published.items():
         for row in rows:
             known = {column.removesuffix("_spread") for column in row} - {"method", "corpus"}
@@ -119,9 +119,9 @@ def test_tex_is_a_tabular_with_the_best_bold(per_clip) -> None:
 
 
 def test_tex_escapes_names_and_prints_published_spreads() -> None:
-    scores = {"study/my_method_#1 & 2": pd.DataFrame({"lip_sync": [3.0, 4.0]}, index=["1", "2"])}
+    scores = {"rating/my_method_#1 & 2": pd.DataFrame({"lip_sync": [3.0, 4.0]}, index=["1", "2"])}
     published = paper_tables.load_published()["table_6"]
-    table = paper_tables.build(user_study(["my_method_#1 & 2"]), scores, published, ESTIMATE, {})
+    table = paper_tables.build(rating_table(["my_method_#1 & 2"]), scores, published, ESTIMATE, {})
     tex = paper_tables.to_tex(table)
     assert r"my\_method\_\#1 \& 2 &" in tex
     rows = paper_tables.frame(table).set_index("method")

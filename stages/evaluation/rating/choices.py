@@ -1,4 +1,4 @@
-"""What the participants of a study of preferences chose: a share, its interval, and whether it is chance."""
+"""What the participants of a preference test chose: a share, its interval, and whether it is chance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats
 
-from stages.evaluation.study.answers import collect
+from stages.evaluation.rating.answers import collect
 
 LEVEL = 0.95
 SIDES = ("left", "right")
@@ -53,7 +53,7 @@ def analyse(key: Path, files: Sequence[Path]) -> Preference:
     """Evaluate the files that participants sent.
 
     Args:
-        key: *.pairs.json of the study.
+        key: *.pairs.json, as preference-page wrote it.
         files: choices-*.json, one a participant; of several with one number the last counts.
 
     Raises:
@@ -91,24 +91,24 @@ def analyse(key: Path, files: Sequence[Path]) -> Preference:
 def _key(path: Path) -> dict:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        whole = {"study", "asked"} <= about.keys() and len(about["methods"]) == 2
+        whole = {"page", "asked"} <= about.keys() and len(about["methods"]) == 2
         whole &= all({"method", "clip_id"} <= video.keys() for video in about["videos"].values())
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise ValueError(f"{path.name} is not the key that preference-page wrote beside a study's folder")
+        raise ValueError(f"{path.name} is not the key that preference-page wrote beside its folder")
     return about
 
 
 def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content["study"] != about["study"]:
-        raise ValueError(f"belongs to study {content['study']}, not to {about['study']}")
+    if content["page"] != about["page"]:
+        raise ValueError(f"was saved by page {content['page']}; the key is of page {about['page']}")
     rows: list[dict] = []
     for answer in content["choices"]:
         video = about["videos"].get(answer["chosen"])
         if video is None:
-            raise ValueError(f"chose a video that the study has not: {answer['chosen']}")
+            raise ValueError(f"chose a video that the page has not: {answer['chosen']}")
         if answer["side"] not in SIDES:
             raise ValueError(f"has the side {answer['side']!r}; left and right are possible")
         if video["clip_id"] in {row["clip_id"] for row in rows}:

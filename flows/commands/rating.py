@@ -1,4 +1,4 @@
-"""``dreamtalk study-page | study-results | preference-page | preference-results``: user studies and their results."""
+"""``dreamtalk rating-page | rating-results | preference-page | preference-results``: people judge videos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flows.commands.evaluation import named_folders
 from flows.commands.shell import fail, user_errors
 
 
-def study_page(
+def rating_page(
     method: Annotated[list[str], typer.Option(help="NAME=DIR: videos of one method, <clip_id>.mp4, with sound.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the page and its videos.")],
     references: Annotated[Path | None, typer.Option(help="Silent videos of the styles asked for.")] = None,
@@ -23,10 +23,10 @@ def study_page(
     """A page that shows blinded videos in random order and collects ratings; OUT.key.json says which is which."""
     methods = named_folders(method)
     with user_errors():
-        from stages.evaluation.study import kit
+        from stages.evaluation.rating import ratings
 
         try:
-            key = kit.make(
+            key = ratings.make(
                 methods,
                 out,
                 references=references,
@@ -37,18 +37,18 @@ def study_page(
             )
         except ValueError as error:
             fail(str(error))
-        print(f"{out / 'index.html'}: {len(key['videos'])} videos. Keep {kit.key_of(out)} to yourself.")
+        print(f"{out / 'index.html'}: {len(key['videos'])} videos. Keep {ratings.key_of(out)} to yourself.")
 
 
-def study_results(
-    key: Annotated[Path, typer.Argument(help="OUT.key.json of the study.")],
+def rating_results(
+    key: Annotated[Path, typer.Argument(help="OUT.key.json, which rating-page wrote.")],
     ratings: Annotated[list[Path], typer.Argument(help="The files that participants saved.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for means.csv, anova.csv, tukey.csv, ratings.csv.")],
     no_style: Annotated[list[str] | None, typer.Option(help="A method to which no style can be given.")] = None,
 ) -> None:
-    """Means and intervals, one-way ANOVA and Tukey's test of a user study."""
+    """Means and intervals, one-way ANOVA and Tukey's test of what participants rated."""
     with user_errors():
-        from stages.evaluation.study.analysis import analyse
+        from stages.evaluation.rating.analysis import analyse
 
         for path in (key, *ratings):
             if not path.is_file():
@@ -80,7 +80,7 @@ def preference_page(
     """A page that asks which of two blinded videos has the style of a third; OUT.pairs.json says which is which."""
     methods = named_folders(method)
     with user_errors():
-        from stages.evaluation.study import preference
+        from stages.evaluation.rating import preference
 
         try:
             key = preference.make(methods, truth, out, clips=clips, participants=participants, seed=seed)
@@ -90,13 +90,13 @@ def preference_page(
 
 
 def preference_results(
-    key: Annotated[Path, typer.Argument(help="OUT.pairs.json of the study.")],
+    key: Annotated[Path, typer.Argument(help="OUT.pairs.json, which preference-page wrote.")],
     choices: Annotated[list[Path], typer.Argument(help="The files that participants saved.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for preference.json, choices.csv.")],
 ) -> None:
     """How often the first method was preferred: share, binomial interval, sign test over participants."""
     with user_errors():
-        from stages.evaluation.study.choices import analyse
+        from stages.evaluation.rating.choices import analyse
         from stages.files import write_json
 
         for path in (key, *choices):

@@ -1,4 +1,4 @@
-"""A study in which each video is rated: a folder (see stages/evaluation/study/folder.py) for participants.
+"""A rating test, in which each video is rated: a folder (see stages/evaluation/rating/folder.py) for participants.
 
 Balanced: see :func:`orders`. Randomised: every participant has an order of their own.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.evaluation.study import folder
-from stages.evaluation.study.folder import Film, code_of, in_common
+from stages.evaluation.rating import folder
+from stages.evaluation.rating.folder import Film, code_of, in_common
 
 DRAWS = 20  # of an order in which no clip follows itself
 ASPECTS = {
@@ -37,11 +37,11 @@ def make(
 ) -> dict:
     """Write out/index.html and out/videos/, and out.key.json beside the folder, which participants must not see.
 
-    The folder appears when it is whole; only then is an earlier study's at the same place removed.
+    The folder appears when it is whole; only then is an earlier one at the same place removed.
 
     Args:
         methods: folders of videos with sound, <clip_id>.mp4, by name; the clips that all have are used.
-        out: a new or empty folder, or one that holds an earlier study and nothing else.
+        out: a new or empty folder, or one that holds an earlier page and nothing else.
         references: silent videos of the same names that show the style asked for; None: style is not asked for.
         clips: how many at most, evenly over the sorted ids (paper: 30).
         participants: for how many an order is laid out (paper: 22); the next begins with the first order again.
@@ -49,15 +49,15 @@ def make(
         size: px, edge of the videos. seed: of names and orders.
 
     Returns:
-        what out.key.json holds: `study`, `asked` (videos that a participant rates), `aspects`, and `videos`: by code
-        `method` and `clip_id`.
+        what out.key.json holds: `page` (its id), `asked` (videos that a participant rates), `aspects`, and `videos`: by
+        code `method` and `clip_id`.
 
     Raises:
         ValueError: fewer than two methods, no clip in common, a video that cannot be read or has no sound, or a folder
             `out` that holds something else; named.
     """
     if len(methods) < 2:
-        raise ValueError("a study compares at least two methods")
+        raise ValueError("ratings compare at least two methods")
     out = out.resolve()
     shown = [*methods.values(), *([references] if references else [])]
     folder.check(out, key_of(out), shown)
@@ -70,9 +70,9 @@ def make(
         "aspects": [name for name in ASPECTS if references or name != "style"],
         "videos": {code: {"method": name, "clip_id": clip_id} for (name, clip_id), code in codes.items()},
     }
-    key = {"study": folder.study_of(key, laid_out), **key}
+    key = {"page": folder.page_id(key, laid_out), **key}
     content = {
-        "study": key["study"],
+        "page": key["page"],
         "aspects": {name: ASPECTS[name] for name in key["aspects"]},
         "samples": [{"code": code, "reference": guides.get(clip_id)} for (_, clip_id), code in codes.items()],
         "orders": laid_out,
@@ -80,12 +80,12 @@ def make(
     files = dict(zip(methods, found, strict=False))
     films = [Film(files[name][clip_id], code) for (name, clip_id), code in codes.items()]
     films += [Film(found[-1][clip_id], code, sound=False) for clip_id, code in guides.items()]
-    folder.write(out, key_of(out), key, films, size, "page.html.j2", content=json.dumps(content))
+    folder.write(out, key_of(out), key, films, size, "ratings.html.j2", content=json.dumps(content))
     return key
 
 
 def key_of(out: Path) -> Path:
-    """Where the key of a study in `out` lies: beside it, so that the folder can be handed out as it is."""
+    """Where the key of the page in `out` lies: beside it, so that the folder can be handed out as it is."""
     out = out.resolve()  # "." has no name
     return out.with_name(f"{out.name}.key.json")
 

@@ -1,4 +1,4 @@
-"""The user study: what is laid out, and what is made of the answers."""
+"""Ratings: what is laid out, and what is made of the answers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scipy import stats
 
 from stages.corpus.decode import read_video
 from stages.corpus.encode import write_mp4
-from stages.evaluation.study import kit
-from stages.evaluation.study.analysis import analyse, per_participant
+from stages.evaluation.rating import ratings
+from stages.evaluation.rating.analysis import analyse, per_participant
 
 METHODS, CLIPS = ("ours", "theirs", "truth"), ("a", "b", "c", "d")
 
@@ -34,14 +34,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def study(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    out = tmp_path_factory.mktemp("study") / "page"
+def made(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("made") / "page"
     methods = {name: folders[name] for name in METHODS}
-    return out, kit.make(methods, out, references=folders["reference"], participants=6, size=64)
+    return out, ratings.make(methods, out, references=folders["reference"], participants=6, size=64)
 
 
-def test_the_folder_tells_nothing_of_the_methods(study):
-    out, key = study
+def test_the_folder_tells_nothing_of_the_methods(made):
+    out, key = made
     files = sorted(path.name for path in (out / "videos").iterdir())
     assert len(files) == len(METHODS) * len(CLIPS) + len(CLIPS)
     page = (out / "index.html").read_text()
@@ -50,51 +50,45 @@ def test_the_folder_tells_nothing_of_the_methods(study):
         assert not any(name in file for name in METHODS)
         with av.open(str(out / "videos" / file)) as container:
             assert "comment" not in container.metadata
-    assert kit.key_of(out).is_file() and not (out / "key.json").exists()
+    assert ratings.key_of(out).is_file() and not (out / "key.json").exists()
     shown = Counter(video["method"] for video in key["videos"].values())
     assert shown == dict.fromkeys(METHODS, len(CLIPS))
 
 
-def test_videos_are_alike_and_references_silent(study):
-    out, key = study
+def test_videos_are_alike_and_references_silent(made):
+    out, key = made
     for path in (out / "videos").iterdir():
         assert read_video(path, 25).shape == (6, 64, 64, 3)
         with av.open(str(path)) as container:
             assert bool(container.streams.audio) == (path.stem in key["videos"])
 
 
-def test_equal_arguments_give_equal_pages(study, folders, tmp_path):
+def test_equal_arguments_give_equal_pages(made, folders, tmp_path):
     methods = {name: folders[name] for name in METHODS}
-    kit.make(methods, tmp_path / "page", references=folders["reference"], participants=6, size=64)
-    for file in ("index.html", *(f"videos/{path.name}" for path in (study[0] / "videos").iterdir())):
-        assert (tmp_path / "page" / file).read_bytes() == (study[0] / file).read_bytes()
+    ratings.make(methods, tmp_path / "page", references=folders["reference"], participants=6, size=64)
+    for file in ("index.html", *(f"videos/{path.name}" for path in (made[0] / "videos").iterdir())):
+        assert (tmp_path / "page" / file).read_bytes() == (made[0] / file).read_bytes()
 
 
-def test_other_orders_are_another_study(study, folders, tmp_path):
+def test_other_orders_are_another_page(made, folders, tmp_path):
     methods, references = {name: folders[name] for name in METHODS}, folders["reference"]
     for name, extra in {"once": {"each_clip_once": True}, "more": {"participants": 7}}.items():
         options = {"participants": 6, "size": 64} | extra
-        other = kit.make(methods, tmp_path / name, references=references, **options)
-        assert other["videos"] == study[1]["videos"]
-        assert other["study"] != study[1]["study"]
+        other = ratings.make(methods, tmp_path / name, references=references, **options)
+        assert other["videos"] == made[1]["videos"]
+        assert other["page"] != made[1]["page"]
+        assert other["asked"] == (len(CLIPS) if name == "once" else len(CLIPS) * len(METHODS))
 
 
 def test_everybody_sees_everything_in_another_order():
-    orders = kit.orders(3, 10, 5, each_clip_once=False, seed=1)
+    orders = ratings.orders(3, 10, 5, each_clip_once=False, seed=1)
     assert all(sorted(order) == list(range(30)) for order in orders)
     assert len({tuple(order) for order in orders}) == 5
     assert all(a % 10 != b % 10 for order in orders for a, b in pairwise(order))
 
 
-def test_other_orders_make_another_study(study, folders, tmp_path):
-    methods, references = {name: folders[name] for name in METHODS}, folders["reference"]
-    once = kit.make(methods, tmp_path / "once", references=references, participants=6, size=64, each_clip_once=True)
-    assert once["videos"] == study[1]["videos"] and once["study"] != study[1]["study"]
-    assert (once["asked"], study[1]["asked"]) == (len(CLIPS), len(CLIPS) * len(METHODS))
-
-
 def test_a_clip_a_participant_is_balanced():
-    orders = kit.orders(3, 9, 3, each_clip_once=True, seed=1)
+    orders = ratings.orders(3, 9, 3, each_clip_once=True, seed=1)
     for order in orders:
         assert sorted(i % 9 for i in order) == list(range(9))
         assert Counter(i // 9 for i in order) == {0: 3, 1: 3, 2: 3}
@@ -103,44 +97,44 @@ def test_a_clip_a_participant_is_balanced():
 
 def test_what_cannot_be_shown_is_named(folders, tmp_path):
     with pytest.raises(ValueError, match="at least two methods"):
-        kit.make({"ours": folders["ours"]}, tmp_path / "page")
+        ratings.make({"ours": folders["ours"]}, tmp_path / "page")
     (tmp_path / "mute").mkdir()
     write_mp4(tmp_path / "mute/a.mp4", np.zeros((6, 64, 64, 3), np.uint8), 25)
     with pytest.raises(ValueError, match=r"mute/a\.mp4 has no sound"):
-        kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
+        ratings.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
     write_mp4(tmp_path / "mute/z.mp4", np.zeros((6, 64, 64, 3), np.uint8), 25)
     (tmp_path / "mute/a.mp4").unlink()
     with pytest.raises(ValueError, match="no clip that all methods"):
-        kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
+        ratings.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
 
 
-def test_only_an_earlier_study_is_replaced(folders, tmp_path, monkeypatch):
+def test_only_an_earlier_page_is_replaced(folders, tmp_path, monkeypatch):
     methods, out = {name: folders[name] for name in ("ours", "theirs")}, tmp_path / "page"
     (out / "videos").mkdir(parents=True)
     (out / "videos/mine.mp4").write_bytes(b"mine")
     with pytest.raises(ValueError, match="page holds something else"):
-        kit.make(methods, out, clips=1, size=64)
+        ratings.make(methods, out, clips=1, size=64)
     assert (out / "videos/mine.mp4").read_bytes() == b"mine"
     again = tmp_path / "again"
-    before = kit.make(methods, again, clips=1, size=64)
-    after = kit.make(methods, again, clips=1, size=64, seed=1)
+    before = ratings.make(methods, again, clips=1, size=64)
+    after = ratings.make(methods, again, clips=1, size=64, seed=1)
     assert {path.stem for path in (again / "videos").iterdir()} == set(after["videos"]) != set(before["videos"])
     with pytest.raises(ValueError, match="again holds videos that are to be shown"):
-        kit.make({**methods, "shown": again / "videos"}, again, size=64)
+        ratings.make({**methods, "shown": again / "videos"}, again, size=64)
     (again / "ratings-1.json").write_text("{}")
     with pytest.raises(ValueError, match="again holds something else"):
-        kit.make(methods, again, clips=1, size=64)
+        ratings.make(methods, again, clips=1, size=64)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="the folder you are in"):
-        kit.make(methods, Path(), clips=1, size=64)
+        ratings.make(methods, Path(), clips=1, size=64)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "again.key.json", "page"]
 
 
-def test_a_study_that_fails_leaves_nothing(folders, tmp_path):
+def test_a_page_that_fails_leaves_nothing(folders, tmp_path):
     (tmp_path / "mute").mkdir()
     write_mp4(tmp_path / "mute/a.mp4", np.zeros((6, 64, 64, 3), np.uint8), 25)
     with pytest.raises(ValueError, match="has no sound"):
-        kit.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
+        ratings.make({"ours": folders["ours"], "mute": tmp_path / "mute"}, tmp_path / "page")
     assert [path.name for path in tmp_path.iterdir()] == ["mute"]
 
 
@@ -148,8 +142,8 @@ QUALITY = {"ours": 3.5, "theirs": 3.3, "truth": 4.6}
 
 
 @pytest.fixture(scope="module")
-def answers(study, tmp_path_factory) -> list[Path]:
-    _, key = study
+def answers(made, tmp_path_factory) -> list[Path]:
+    _, key = made
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("answers")
     for participant in range(12):
         leaning = rng.normal(0, 0.3)
@@ -157,7 +151,7 @@ def answers(study, tmp_path_factory) -> list[Path]:
             {"code": code, "answers": {a: _rating(rng, QUALITY[v["method"]] + leaning) for a in key["aspects"]}}
             for code, v in key["videos"].items()
         ]
-        content = {"study": key["study"], "participant": str(participant + 1), "ratings": ratings}
+        content = {"page": key["page"], "participant": str(participant + 1), "ratings": ratings}
         (folder / f"ratings-{participant}.json").write_text(json.dumps(content))
     return sorted(folder.glob("*.json"))
 
@@ -166,8 +160,8 @@ def _rating(rng, mean: float) -> int:
     return int(np.clip(np.rint(rng.normal(mean, 0.8)), 1, 5))
 
 
-def test_the_analysis_is_scipys_on_the_participants_means(study, answers):
-    found = analyse(kit.key_of(study[0]), answers, without_style=["truth"])
+def test_the_analysis_is_scipys_on_the_participants_means(made, answers):
+    found = analyse(ratings.key_of(made[0]), answers, without_style=["truth"])
     assert found.refused == found.unfinished == [] and len(found.ratings) == 12 * (2 * 12 + 8)
     tables = per_participant(found.ratings)
     groups = [tables[name]["lip_sync"] for name in METHODS]
@@ -184,8 +178,8 @@ def test_the_analysis_is_scipys_on_the_participants_means(study, answers):
     assert ("style", "truth") not in means.index
 
 
-def test_one_participant_has_means_but_no_tests(study, answers):
-    found = analyse(kit.key_of(study[0]), answers[:1])
+def test_one_participant_has_means_but_no_tests(made, answers):
+    found = analyse(ratings.key_of(made[0]), answers[:1])
     assert len(found.means) == 9 and found.anova.empty and found.tukey.empty
     assert found.means["low"].isna().all()
 
@@ -193,35 +187,35 @@ def test_one_participant_has_means_but_no_tests(study, answers):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"study": "other"}, "belongs to study other"),
+        ({"page": "other"}, "was saved by page other"),
         ({"ratings": []}, "has no rating"),
         ({"ratings": [{"code": "ffff", "answers": {}}]}, "has not: ffff"),
     ],
 )
-def test_files_that_do_not_fit_are_left_out(study, answers, tmp_path, change, says):
+def test_files_that_do_not_fit_are_left_out(made, answers, tmp_path, change, says):
     content = json.loads(answers[0].read_text()) | change
     (tmp_path / "bad.json").write_text(json.dumps(content))
     (tmp_path / "junk.json").write_text("{")
-    found = analyse(kit.key_of(study[0]), [answers[1], tmp_path / "bad.json", tmp_path / "junk.json"])
+    found = analyse(ratings.key_of(made[0]), [answers[1], tmp_path / "bad.json", tmp_path / "junk.json"])
     assert len(found.refused) == 2 and says in found.refused[0] and found.refused[1].startswith("junk.json")
     with pytest.raises(ValueError, match="no file of ratings can be used"):
-        analyse(kit.key_of(study[0]), [tmp_path / "bad.json"])
+        analyse(ratings.key_of(made[0]), [tmp_path / "bad.json"])
 
 
 @pytest.mark.parametrize("rating", [6, 0, True, 2.5, None])
-def test_what_is_no_rating_is_told(study, answers, tmp_path, rating):
+def test_what_is_no_rating_is_told(made, answers, tmp_path, rating):
     content = json.loads(answers[0].read_text())
     content["ratings"][0]["answers"]["realness"] = rating
     (tmp_path / "odd.json").write_text(json.dumps(content))
-    found = analyse(kit.key_of(study[0]), [answers[1], tmp_path / "odd.json"])
+    found = analyse(ratings.key_of(made[0]), [answers[1], tmp_path / "odd.json"])
     assert f"has a rating of {rating!r}" in found.refused[0]
 
 
-def test_a_number_given_twice_and_an_unfinished_file_are_told(study, answers, tmp_path):
+def test_a_number_given_twice_and_an_unfinished_file_are_told(made, answers, tmp_path):
     content = json.loads(answers[1].read_text())
     content |= {"participant": "1", "ratings": content["ratings"][:5]}
     (tmp_path / "again.json").write_text(json.dumps(content))
-    found = analyse(kit.key_of(study[0]), [answers[0], tmp_path / "again.json"])
+    found = analyse(ratings.key_of(made[0]), [answers[0], tmp_path / "again.json"])
     assert found.refused == ["ratings-0.json: participant 1 has a later file, again.json"]
     assert found.unfinished == ["again.json: 5 of 12 videos rated"] and len(found.ratings) == 5 * 3
 

@@ -1,4 +1,4 @@
-"""The files that participants of a study sent."""
+"""The files that participants sent."""
 
 from __future__ import annotations
 

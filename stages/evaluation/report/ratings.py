@@ -6,20 +6,20 @@ from typing import Any
 
 import pandas as pd
 
+from stages.evaluation.rating.analysis import per_participant
 from stages.evaluation.report.layouts import METRICS
 from stages.evaluation.report.page import p_value
 from stages.evaluation.report.results import Absent, Results
-from stages.evaluation.study.analysis import per_participant
 
 
 def rated(results: Results) -> dict[str, pd.DataFrame]:
-    """By method: a row a participant, a column an aspect; empty without a study."""
-    return {} if isinstance(results.study, Absent) else per_participant(results.study.ratings)
+    """By method: a row a participant, a column an aspect; empty without ratings."""
+    return {} if isinstance(results.rating, Absent) else per_participant(results.rating.ratings)
 
 
 def section(results: Results) -> dict[str, Any] | Absent:
     """The analysis of variance, and which methods differ."""
-    found = results.study
+    found = results.rating
     if isinstance(found, Absent):
         return found
     anova = _shown(found.anova, {"f": "F", "df_between": "degrees of freedom between", "df_within": "within"})

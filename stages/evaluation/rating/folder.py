@@ -1,4 +1,4 @@
-"""A study's folder: one page and its videos, that open from a disk or any web server and call nobody.
+"""A folder to hand out: one page and its videos, that open from a disk or any web server and call nobody.
 
 Blinded: a video's name says nothing, all are encoded alike, without metadata, and what they are stands in a key beside
 the folder, which participants must not see.
@@ -55,26 +55,26 @@ def code_of(seed: int, name: str, clip_id: str) -> str:
     return hashlib.blake2b(f"{name}\n{clip_id}".encode(), key=str(seed).encode(), digest_size=6).hexdigest()
 
 
-def study_of(*content: Any) -> str:
-    """A study's own name: a browser goes on with a study that it knows, so that another order is another study."""
+def page_id(*content: Any) -> str:
+    """A page's own name: a browser goes on with a page that it knows, so that another order is another page."""
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 
 def check(out: Path, key: Path, inputs: Iterable[Path]) -> None:
-    """May `out` be replaced? Only an earlier study may be lost, whose key is `key`.
+    """May `out` be replaced? Only an earlier page may be lost, whose key is `key`.
 
     Raises:
         ValueError: says what `out` holds.
     """
     if out == Path.cwd():
-        raise ValueError(f"{out} is the folder you are in; name another one for the study")
+        raise ValueError(f"{out} is the folder you are in; name another one for the page")
     if any(folder.resolve().is_relative_to(out) for folder in inputs):
-        raise ValueError(f"{out} holds videos that are to be shown; name another folder for the study")
+        raise ValueError(f"{out} holds videos that are to be shown; name another folder for the page")
     if not out.exists():
         return
     held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
     if held and not (held == {"index.html", "videos"} and key.is_file()):
-        raise ValueError(f"{out} holds something else than a study; name a new folder")
+        raise ValueError(f"{out} holds something else than such a page; name a new folder")
 
 
 def write(out: Path, key: Path, about: Mapping, films: Iterable[Film], size: int, template: str, **shown: Any) -> None:

@@ -1,4 +1,4 @@
-"""Both pages of a study in Chromium, opened from the disk: from the first question to the saved file."""
+"""Both pages in Chromium, opened from the disk: from the first question to the saved file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.evaluation.study import kit, preference
-from stages.evaluation.study.analysis import analyse as analyse_ratings
-from stages.evaluation.study.choices import analyse as analyse_choices
+from stages.evaluation.rating import preference, ratings
+from stages.evaluation.rating.analysis import analyse as analyse_ratings
+from stages.evaluation.rating.choices import analyse as analyse_choices
 from tests.flows import browser
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs Chromium")
@@ -56,7 +56,7 @@ def test_a_preference_is_asked_and_saved(compared: dict[str, Path], tmp_path: Pa
 def test_ratings_are_asked_and_saved(compared: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "page"
     methods = {name: compared[name] for name in ("predicted", "stranger")}
-    key = kit.make(methods, out, references=compared["real"], size=64, clips=2, participants=4)
+    key = ratings.make(methods, out, references=compared["real"], size=64, clips=2, participants=4)
     with browser.page(tmp_path / "profile") as page:
         begun(page, out)
         for place in range(key["asked"]):
@@ -68,5 +68,5 @@ def test_ratings_are_asked_and_saved(compared: dict[str, Path], tmp_path: Path) 
             page.until("!document.querySelector('#next').disabled")
             page.click("#next")
         file = saved(page, tmp_path / "downloads")
-    found = analyse_ratings(kit.key_of(out), [file])
+    found = analyse_ratings(ratings.key_of(out), [file])
     assert found.refused == found.unfinished == [] and (found.ratings["rating"] == 4).all()

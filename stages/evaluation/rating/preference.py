@@ -1,4 +1,4 @@
-"""A study of preferences: of two videos of a clip, which speaks more in the style of a third? (paper, section IV-F)
+"""A preference test: of two videos of a clip, which speaks more in the style of a third? (paper, section IV-F)
 
 The paper asks it of styles predicted from sound against styles of another speaker in the same emotion, beside the true
 video. Whose video stands on which side, and in which order pairs come, is balanced and drawn: see :func:`orders`.
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.evaluation.study import folder
-from stages.evaluation.study.folder import Film, code_of, in_common
+from stages.evaluation.rating import folder
+from stages.evaluation.rating.folder import Film, code_of, in_common
 
 QUESTION = "Which one speaks more in the style of the first video?"
 
@@ -33,13 +33,13 @@ def make(
     Args:
         methods: two folders of videos with sound, <clip_id>.mp4, by name; of the first one the share is told later.
         truth: videos of the same names that show the style, with sound.
-        out: a new or empty folder, or one that holds an earlier study of preferences and nothing else.
+        out: a new or empty folder, or one that holds an earlier page of that kind and nothing else.
         clips: how many at most, evenly over the sorted ids (paper: 20). participants: orders laid out (paper: 20).
         size: px, edge of the videos. seed: of names and orders.
 
     Returns:
-        what out.pairs.json holds: `study`, `asked` (pairs that a participant sees), `methods`, the two in the order
-        given, and `videos`: by code `method` and `clip_id`.
+        what out.pairs.json holds: `page` (its id), `asked` (pairs that a participant sees), `methods`, the two in the
+        order given, and `videos`: by code `method` and `clip_id`.
 
     Raises:
         ValueError: not two methods, no clip in common, a video that cannot be read or has no sound, or a folder `out`
@@ -70,19 +70,19 @@ def make(
             for code, clip_id in zip(names, chosen, strict=True)
         },
     }
-    key = {"study": folder.study_of(key, laid_out), **key}
+    key = {"page": folder.page_id(key, laid_out), **key}
     films = [
         Film(files[clip_id], code)
         for files, names in zip([*found, models], [*codes, model_codes], strict=True)
         for clip_id, code in zip(chosen, names, strict=True)
     ]
-    content = json.dumps({"study": key["study"], "samples": samples, "orders": laid_out})
+    content = json.dumps({"page": key["page"], "samples": samples, "orders": laid_out})
     folder.write(out, key_of(out), key, films, size, "preference.html.j2", content=content, question=QUESTION)
     return key
 
 
 def key_of(out: Path) -> Path:
-    """Where the key of a study in `out` lies: beside it, so that the folder can be handed out as it is."""
+    """Where the key of the page in `out` lies: beside it, so that the folder can be handed out as it is."""
     out = out.resolve()  # "." has no name
     return out.with_name(f"{out.name}.pairs.json")
 

@@ -1,4 +1,4 @@
-"""What the participants of a user study said: means, intervals, and whether the methods differ."""
+"""What the participants' ratings say: means, intervals, and whether the methods differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stages.evaluation.study.answers import collect
+from stages.evaluation.rating.answers import collect
 
 LEVEL = 0.95
 LOWEST, HIGHEST = 1, 5
@@ -20,7 +20,7 @@ LOWEST, HIGHEST = 1, 5
 
 @dataclass(frozen=True)
 class Results:
-    """A study's answers in tables.
+    """The ratings in tables.
 
     Attributes:
         ratings: participant, method, clip_id, aspect, rating.
@@ -50,7 +50,7 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
     the report's table VI has it.
 
     Args:
-        key: *.key.json of the study.
+        key: *.key.json, as rating-page wrote it.
         files: ratings-*.json, one a participant; of several with one number the last counts.
         without_style: methods to which no style can be given; their answers on style are left out (as in the paper,
             which also leaves out the ground truth's).
@@ -78,24 +78,24 @@ def per_participant(ratings: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _key(path: Path) -> dict:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        whole = {"study", "aspects"} <= about.keys()
+        whole = {"page", "aspects"} <= about.keys()
         whole &= all({"method", "clip_id"} <= video.keys() for video in about["videos"].values())
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise ValueError(f"{path.name} is not the key that study-page wrote beside a study's folder")
+        raise ValueError(f"{path.name} is not the key that rating-page wrote beside its folder")
     return about
 
 
 def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content["study"] != about["study"]:
-        raise ValueError(f"belongs to study {content['study']}, not to {about['study']}")
+    if content["page"] != about["page"]:
+        raise ValueError(f"was saved by page {content['page']}; the key is of page {about['page']}")
     rows = []
     for answer in content["ratings"]:
         video = about["videos"].get(answer["code"])
         if video is None:
-            raise ValueError(f"rates a video that the study has not: {answer['code']}")
+            raise ValueError(f"rates a video that the page has not: {answer['code']}")
         for aspect in about["aspects"]:
             rating = answer["answers"][aspect]
             if type(rating) is not int or not LOWEST <= rating <= HIGHEST:
@@ -107,7 +107,7 @@ def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:
 
 
 def _unfinished(found: Iterable[tuple[Path, list[dict]]], about: Mapping) -> list[str]:
-    """Sentences; none for a key of before study-page wrote down how many videos a participant is asked about."""
+    """Sentences; none for a key of before rating-page wrote down how many videos a participant is asked about."""
     asked = about.get("asked", 0)
     rated = [(path, len(rows) // len(about["aspects"])) for path, rows in found]
     return [f"{path.name}: {count} of {asked} videos rated" for path, count in rated if count < asked]

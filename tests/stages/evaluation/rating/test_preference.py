@@ -1,4 +1,4 @@
-"""The study of preferences: what is laid out, and what is made of the choices."""
+"""The preference test: what is laid out, and what is made of the choices."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stages.evaluation.study import preference
-from stages.evaluation.study.choices import Preference, analyse
+from stages.evaluation.rating import preference
+from stages.evaluation.rating.choices import Preference, analyse
 
 
 def make(compared: dict[str, Path], out: Path, **options: int) -> dict:
@@ -21,8 +21,8 @@ def make(compared: dict[str, Path], out: Path, **options: int) -> dict:
 
 
 @pytest.fixture(scope="module")
-def study(compared, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    out = tmp_path_factory.mktemp("study") / "page"
+def made(compared, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("made") / "page"
     return out, make(compared, out)
 
 
@@ -36,10 +36,10 @@ def test_sides_are_balanced_and_the_next_participant_sees_them_exchanged():
     assert len({tuple(sample % 6 for sample in order) for order in laid_out}) > 1
 
 
-def test_pairs_are_of_one_clip_and_tell_nothing(study):
-    out, key = study
+def test_pairs_are_of_one_clip_and_tell_nothing(made):
+    out, key = made
     page = (out / "index.html").read_text()
-    content = json.loads(page.partition("const study = ")[2].partition(";\n")[0])
+    content = json.loads(page.partition("const content = ")[2].partition(";\n")[0])
     assert len(content["samples"]) == 2 * 6 and key["asked"] == 6
     for sample in content["samples"]:
         left, right = (key["videos"][sample[side]] for side in ("left", "right"))
@@ -60,10 +60,10 @@ def test_what_cannot_be_asked_is_named(compared, tmp_path):
         make(compared, tmp_path / "page")
 
 
-def answered(study: tuple[Path, dict], folder: Path, chances: list[float]) -> list[Path]:
+def answered(made: tuple[Path, dict], folder: Path, chances: list[float]) -> list[Path]:
     """A file for each participant, who prefers “predicted” with a chance of their own."""
-    out, key = study
-    content = json.loads((out / "index.html").read_text().partition("const study = ")[2].partition(";\n")[0])
+    out, key = made
+    content = json.loads((out / "index.html").read_text().partition("const content = ")[2].partition(";\n")[0])
     rng = np.random.default_rng(0)
     for participant, chance in enumerate(chances):
         choices = []
@@ -72,17 +72,17 @@ def answered(study: tuple[Path, dict], folder: Path, chances: list[float]) -> li
             wanted = "predicted" if rng.random() < chance else "stranger"
             side = next(side for side in ("left", "right") if key["videos"][sample[side]]["method"] == wanted)
             choices.append({"chosen": sample[side], "side": side, "seconds": 9})
-        about = {"study": key["study"], "participant": str(participant + 1), "choices": choices}
+        about = {"page": key["page"], "participant": str(participant + 1), "choices": choices}
         (folder / f"choices-{participant}.json").write_text(json.dumps(about))
     return sorted(folder.glob("choices-*.json"))
 
 
-def analysed(study: tuple[Path, dict], files: list[Path]) -> Preference:
-    return analyse(preference.key_of(study[0]), files)
+def analysed(made: tuple[Path, dict], files: list[Path]) -> Preference:
+    return analyse(preference.key_of(made[0]), files)
 
 
-def test_a_clear_preference_is_found_with_its_interval(study, tmp_path):
-    found = analysed(study, answered(study, tmp_path, [0.9] * 8))
+def test_a_clear_preference_is_found_with_its_interval(made, tmp_path):
+    found = analysed(made, answered(made, tmp_path, [0.9] * 8))
     won = int((found.choices["method"] == "predicted").sum())
     low, high = stats.binomtest(won, 48).proportion_ci(method="exact")
     assert (found.share, found.low, found.high) == pytest.approx((won / 48, low, high)) and found.low > 0.5
@@ -90,9 +90,9 @@ def test_a_clear_preference_is_found_with_its_interval(study, tmp_path):
     assert found.refused == found.unfinished == [] and found.numbers["choices"] == 48
 
 
-def test_nobody_with_a_preference_is_no_evidence(study, tmp_path):
-    files = answered(study, tmp_path, [1.0, 0.0])
-    found = analysed(study, files)
+def test_nobody_with_a_preference_is_no_evidence(made, tmp_path):
+    files = answered(made, tmp_path, [1.0, 0.0])
+    found = analysed(made, files)
     assert (found.share, found.prefer_first, found.prefer_second, found.p) == (0.5, 1, 1, 1.0)
     assert found.left == 0.5
 
@@ -100,28 +100,28 @@ def test_nobody_with_a_preference_is_no_evidence(study, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"study": "other"}, "belongs to study other"),
+        ({"page": "other"}, "was saved by page other"),
         ({"choices": []}, "has no choice"),
         ({"choices": [{"chosen": "ffff", "side": "left"}]}, "has not: ffff"),
         ({"participant": "2"}, "participant 2 has a later file"),
     ],
 )
-def test_files_that_do_not_fit_are_left_out(study, tmp_path, change, says):
-    files = answered(study, tmp_path, [1.0, 1.0])
+def test_files_that_do_not_fit_are_left_out(made, tmp_path, change, says):
+    files = answered(made, tmp_path, [1.0, 1.0])
     files[0].write_text(json.dumps(json.loads(files[0].read_text()) | change))
-    found = analysed(study, files)
+    found = analysed(made, files)
     assert len(found.refused) == 1 and says in found.refused[0]
 
 
-def test_a_pair_judged_twice_and_a_wrong_side_are_refused_and_an_unfinished_file_counts(study, tmp_path):
-    files = answered(study, tmp_path, [1.0, 1.0, 1.0])
+def test_a_pair_judged_twice_and_a_wrong_side_are_refused_and_an_unfinished_file_counts(made, tmp_path):
+    files = answered(made, tmp_path, [1.0, 1.0, 1.0])
     first, second, third = (json.loads(path.read_text()) for path in files)
     first["choices"].append(first["choices"][0])
     second["choices"][0]["side"] = "middle"
     third["choices"] = third["choices"][:2]
     for path, content in zip(files, (first, second, third), strict=True):
         path.write_text(json.dumps(content))
-    found = analysed(study, files)
+    found = analysed(made, files)
     assert "twice" in found.refused[0] and "'middle'" in found.refused[1]
     assert found.unfinished == ["choices-2.json: 2 of 6 pairs judged"] and len(found.choices) == 2
     with pytest.raises(ValueError, match=r"choices-0\.json is not the key"):
