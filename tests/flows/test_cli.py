@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -363,6 +365,19 @@ def test_ratings_need_two_methods_and_a_key(here: Path, tmp_path: Path) -> None:
     ours, key = f"x={tmp_path / 'ours'}", tmp_path / "key.json"
     says(dreamtalk("rating-page", "--method", ours, "-o", tmp_path / "page"), "at least two methods")
     says(dreamtalk("rating-results", key, tmp_path / "r.json", "-o", tmp_path), "key.json: no such file")
+
+
+def test_what_was_rated_is_told_and_a_method_that_was_not_is_refused(tmp_path: Path) -> None:
+    key, rated, out = (tmp_path / name for name in ("rating.key.json", "ratings-1.json", "out"))
+    videos = {name: {"method": name, "clip_id": "a"} for name in ("full", "truth")}
+    key.write_text(json.dumps({"page": "p", "asked": 2, "aspects": ["style"], "videos": videos}))
+    ratings = [{"code": name, "answers": {"style": 4}} for name in videos]
+    rated.write_text(json.dumps({"page": "p", "participant": "1", "ratings": ratings}))
+    says(dreamtalk("rating-results", key, rated, "--no-style", "thruth", "-o", out), "thruth", "full, truth")
+    result = dreamtalk("rating-results", key, rated, "--no-style", "truth", "-o", out)
+    assert result.exit_code == 0, (result.stderr, result.exception)
+    assert "no tests: they take two participants" in result.stdout and "Empty" not in result.stdout
+    assert len(pd.read_csv(out / "means.csv")) == 1
 
 
 @pytest.mark.parametrize("option, other", [("--prefect-port", "--mlflow-port"), ("--mlflow-port", "--prefect-port")])

@@ -67,6 +67,11 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
     return Results(ratings.reset_index(drop=True), means, anova, tukey, refused, _unfinished(found.values(), about))
 
 
+def methods(key: Path) -> set[str]:
+    """The methods that a key names. Raises ValueError: the key is none."""
+    return {str(video["method"]) for video in _key(key)["videos"].values()}
+
+
 def per_participant(ratings: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """By method: a row a participant, a column an aspect, the participant's mean rating."""
     return {
@@ -83,7 +88,7 @@ def _key(path: Path) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise ValueError(f"{path.name} is not the key that rating-page wrote beside its folder")
+        raise ValueError(f"{path.name} is not the key, OUT.key.json, that rating-page wrote")
     return about
 
 

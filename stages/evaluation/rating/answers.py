@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def collect(
     for path in files:
         try:
             participant, rows = read(path)
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError):
+            refused.append(f"{path.name}: is no file of {what} that the page saved")
+            continue
+        except ValueError as error:
             refused.append(f"{path.name}: {error}")
             continue
         if participant in found:

@@ -96,7 +96,7 @@ def _key(path: Path) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise ValueError(f"{path.name} is not the key that preference-page wrote beside its folder")
+        raise ValueError(f"{path.name} is not the key, OUT.pairs.json, that preference-page wrote")
     return about
 
 

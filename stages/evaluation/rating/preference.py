@@ -46,7 +46,7 @@ def make(
             that holds something else; named.
     """
     if len(methods) != 2:
-        raise ValueError("a preference is between two methods")
+        raise ValueError(f"a preference is between two methods; given: {len(methods)}")
     out = out.resolve()
     shown = [*methods.values(), truth]
     folder.check(out, key_of(out), shown)

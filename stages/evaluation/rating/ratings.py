@@ -57,7 +57,7 @@ def make(
             `out` that holds something else; named.
     """
     if len(methods) < 2:
-        raise ValueError("ratings compare at least two methods")
+        raise ValueError(f"ratings compare at least two methods; given: {len(methods)}")
     out = out.resolve()
     shown = [*methods.values(), *([references] if references else [])]
     folder.check(out, key_of(out), shown)

@@ -92,13 +92,12 @@ class Results:
 
     @cached_property
     def rating(self) -> analysis.Results | Absent:
-        """What ratings found: their key, *key.json, and the participants' ratings*.json in data/ratings/."""
-        folder = self.root / "data/ratings"
-        keys, files = sorted(folder.glob("*key.json")), sorted(folder.glob("ratings*.json"))
+        """What ratings found: their key, *.key.json, and the participants' ratings-*.json in data/ratings/."""
+        keys, files = self._answers("*.key.json", "ratings-*.json")
         if not files:
             return Absent(NOBODY_ASKED)
         if len(keys) != 1:
-            return Absent(f"data/ratings/ must hold one key of a rating page, *key.json; it holds {len(keys)}.")
+            return Absent(f"data/ratings/ must hold one key of a rating page, *.key.json; it holds {len(keys)}.")
         silent = [system.name for system in systems() if not system.emotional]
         try:
             return analysis.analyse(keys[0], files, without_style=[*silent, *REAL])
@@ -107,17 +106,22 @@ class Results:
 
     @cached_property
     def preference(self) -> choices.Preference | Absent:
-        """What a preference test found: its key, *pairs.json, and the choices*.json in data/ratings/."""
-        folder = self.root / "data/ratings"
-        keys, files = sorted(folder.glob("*pairs.json")), sorted(folder.glob("choices*.json"))
+        """What a preference test found: its key, *.pairs.json, and the choices-*.json in data/ratings/."""
+        keys, files = self._answers("*.pairs.json", "choices-*.json")
         if not files:
             return Absent(NOBODY_PREFERRED)
         if len(keys) != 1:
-            return Absent(f"data/ratings/ must hold one key of a preference page, *pairs.json; it holds {len(keys)}.")
+            return Absent(f"data/ratings/ must hold one key of a preference page, *.pairs.json; it holds {len(keys)}.")
         try:
             return choices.analyse(keys[0], files)
         except ValueError as error:
             return Absent(f"What lies in data/ratings/ cannot be used: {error}.")
+
+    def _answers(self, key: str, answers: str) -> tuple[list[Path], list[Path]]:
+        """What data/ratings/ holds: keys, and participants' files; a page may be called “ratings-1”, and so its key."""
+        folder = self.root / "data/ratings"
+        keys = sorted(folder.glob(key))
+        return keys, [path for path in sorted(folder.glob(answers)) if path not in keys]
 
     @cached_property
     def reasons(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -70,3 +71,31 @@ def test_ratings_are_asked_and_saved(compared: dict[str, Path], tmp_path: Path) 
         file = saved(page, tmp_path / "downloads")
     found = analyse_ratings(ratings.key_of(out), [file])
     assert found.refused == found.unfinished == [] and (found.ratings["rating"] == 4).all()
+
+
+def test_who_stops_saves_what_there_is_and_goes_on_later(compared: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    methods = {name: compared[name] for name in ("predicted", "stranger")}
+    preference.make(methods, compared["real"], out, size=64, clips=2, participants=4)
+    with browser.page(tmp_path / "profile") as page:
+        begun(page, out)
+        page.click("[name=choice][value=left]")
+        page.until("!document.querySelector('#next').disabled")
+        page.click("#next")
+        page.until("!document.querySelector('#model').paused")
+        page.click("#stop")
+        assert page.value("[...videos()].every((film) => film.paused)")
+        assert not page.value("document.querySelector('#later').hidden")
+        file = saved(page, tmp_path / "downloads")
+        begun(page, out)
+        assert page.value("document.querySelector('#count').textContent") == "2 of 2"
+    assert analyse_choices(preference.key_of(out), [file]).unfinished == [f"{file.name}: 1 of 2 pairs judged"]
+
+
+def test_a_page_without_its_videos_says_so(compared: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    ratings.make({name: compared[name] for name in ("predicted", "stranger")}, out, size=64, clips=1, participants=1)
+    shutil.rmtree(out / "videos")
+    with browser.page(tmp_path / "profile") as page:
+        begun(page, out)
+        page.until("!document.querySelector('#broken').hidden")

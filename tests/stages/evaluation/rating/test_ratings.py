@@ -189,6 +189,7 @@ def test_one_participant_has_means_but_no_tests(made, answers):
     [
         ({"page": "other"}, "was saved by page other"),
         ({"ratings": []}, "has no rating"),
+        ({"ratings": [1]}, "is no file of ratings"),
         ({"ratings": [{"code": "ffff", "answers": {}}]}, "has not: ffff"),
     ],
 )
@@ -197,7 +198,8 @@ def test_files_that_do_not_fit_are_left_out(made, answers, tmp_path, change, say
     (tmp_path / "bad.json").write_text(json.dumps(content))
     (tmp_path / "junk.json").write_text("{")
     found = analyse(ratings.key_of(made[0]), [answers[1], tmp_path / "bad.json", tmp_path / "junk.json"])
-    assert len(found.refused) == 2 and says in found.refused[0] and found.refused[1].startswith("junk.json")
+    assert says in found.refused[0]
+    assert found.refused[1:] == ["junk.json: is no file of ratings that the page saved"]
     with pytest.raises(ValueError, match="no file of ratings can be used"):
         analyse(ratings.key_of(made[0]), [tmp_path / "bad.json"])
 

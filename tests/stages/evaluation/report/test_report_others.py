@@ -85,7 +85,7 @@ def test_ratings_that_cannot_be_used_is_told_and_stops_nothing(tmp_path: Path):
     results = Results(tmp_path)
     assert "no file of ratings can be used: ratings-1.json" in ratings.section(results).reason
     assert ratings.rated(results) == {}
-    (folder / "other.key.json").write_text("{}")
+    (folder / "ratings-2.key.json").write_text("{}")  # a key, whatever its page is called
     assert "it holds 2" in ratings.section(Results(tmp_path)).reason
 
 
