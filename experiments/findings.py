@@ -4,7 +4,8 @@ On the study corpus two studies are run, and then this::
 
     dvc exp run -S profile=study fit audio
     dreamtalk ablate claims --stage evaluate --stage train_style_predictor --stage report
-    dreamtalk ablate coupling -S ingest.demo.foretold=0.85,0 --stage train_style_predictor
+    dreamtalk ablate coupling -S ingest.demo.foretold=0.85,0 \\
+        --stage train_style_predictor@full --stage train_style_predictor@no_speaker_info
     python -m experiments.findings
 
 Every sentence that says whether a claim holds is chosen by the numbers beside it.
