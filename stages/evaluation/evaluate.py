@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from stages.evaluation.motion_scores import MotionJudges, motion_scores
 from stages.evaluation.scoring import Scores, Settings, Sound, Truth, Video
 from stages.evaluation.variants import VARIANTS, chosen
 from stages.files import atomic_path, fresh_dir, sha256, write_json
+from stages.program import one_line_errors
 
 GROUND_TRUTH = "ground_truth"
 DATA, MODELS, GENERATED, OUT = Path("data"), Path("models"), Path("generated"), Path("evaluation")
@@ -156,23 +156,19 @@ def absent(table: pd.DataFrame) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if name not in table}
 
 
-def main(variant: str) -> int:
-    try:
-        settings = params.load()
-        metrics = Path("metrics") / "evaluate" / f"{variant}.json"
-        out = OUT / variant
-        with tracking.stage_run("evaluate", settings, ["evaluate"], variant=variant, out=out, metrics=metrics) as run:
-            table = evaluate(variant, settings, DATA, MODELS, GENERATED, OUT)
-            means = summarise(table.drop(columns="sa_chance"), settings.evaluate.bootstrap, settings.seed)
-            summary = {"clips": len(table), "sa_chance": table.loc[0, "sa_chance"], **means}
-            run.summary(summary)
-            run.table("per_clip", table)
-            write_json(summary, out / "metrics.json")
-            write_json(absent(table), out / "absent.json")
-    except (params.ParamsError, FileNotFoundError, ValueError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
-    return 0
+@one_line_errors("evaluate", ValueError)
+def main(variant: str) -> None:
+    settings = params.load()
+    metrics = Path("metrics") / "evaluate" / f"{variant}.json"
+    out = OUT / variant
+    with tracking.stage_run("evaluate", settings, ["evaluate"], variant=variant, out=out, metrics=metrics) as run:
+        table = evaluate(variant, settings, DATA, MODELS, GENERATED, OUT)
+        means = summarise(table.drop(columns="sa_chance"), settings.evaluate.bootstrap, settings.seed)
+        summary = {"clips": len(table), "sa_chance": table.loc[0, "sa_chance"], **means}
+        run.summary(summary)
+        run.table("per_clip", table)
+        write_json(summary, out / "metrics.json")
+        write_json(absent(table), out / "absent.json")
 
 
 def _score_file(path: Path, truth: Truth, sound: Sound, judges: scoring.Judges) -> Scores:
@@ -201,4 +197,4 @@ def _digest(video: Path, truth: Path | None) -> str | None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m stages.evaluation.evaluate")
     parser.add_argument("variant", choices=[GROUND_TRUTH, *VARIANTS])
-    sys.exit(main(parser.parse_args().variant))
+    main(parser.parse_args().variant)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,30 +147,27 @@ def _jitter(expression: np.ndarray) -> float:
     return float(np.sqrt(np.square(np.diff(expression, 2, axis=0)).mean())) if len(expression) > 2 else 0.0
 
 
-def main(variant: str) -> int:
+def main(variant: str) -> None:
     from stages import params, tracking
+    from stages.program import one_line_errors
 
-    try:
+    out = OUT / variant
+    metrics = Path("metrics") / "generate" / f"{variant}.json"
+    with one_line_errors("generate", ValueError):
         settings = params.load()
-        out = OUT / variant
-        metrics = Path("metrics") / "generate" / f"{variant}.json"
         with tracking.stage_run("generate", settings, ["generate"], variant=variant, out=out, metrics=metrics) as stage:
             stage.summary(run(variant, settings, DATA, MODELS, out))
-    except (params.ParamsError, FileNotFoundError, ValueError) as error:
-        print(f"generate: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
-def _main() -> int:
+def _main() -> None:
     import argparse
 
     from stages.evaluation.variants import VARIANTS
 
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m stages.evaluation.generate")
     parser.add_argument("variant", choices=VARIANTS)
-    return main(parser.parse_args().variant)
+    main(parser.parse_args().variant)
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    _main()

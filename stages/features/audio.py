@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from stages import columns, params, shards
 from stages.corpus.media import Clips
 from stages.features.speech_network import HOP, RATE, CheckpointError, hidden_states
 from stages.files import fresh_dir, sha256
+from stages.program import one_line_errors
 
 ROWS_PER_FRAME = 2
 FRAME_RATE = RATE // (HOP * ROWS_PER_FRAME)
@@ -237,19 +237,15 @@ def run(clips: Path, out: Path, settings: params.Audio, executor: str = shards.P
     return {"clips": len(table), "rows": float(2 * table["frames"].sum()), "channels": first.shape[1]}
 
 
-def main() -> int:
+@one_line_errors("audio", CheckpointError, ValueError)
+def main() -> None:
     from stages import tracking  # users' own files are heard without it
 
-    try:
-        settings = params.load()
-        with tracking.stage_run("audio", settings, ["audio"]) as stage:
-            counts = run(CLIPS, OUT, settings.audio, settings.executor)
-            stage.summary(counts)
-    except (params.ParamsError, CheckpointError, FileNotFoundError, ValueError) as error:
-        print(f"audio: {error}", file=sys.stderr)
-        return 2
-    return 0
+    settings = params.load()
+    with tracking.stage_run("audio", settings, ["audio"]) as stage:
+        counts = run(CLIPS, OUT, settings.audio, settings.executor)
+        stage.summary(counts)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

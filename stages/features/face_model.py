@@ -7,7 +7,6 @@ carries.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from stages import params, tables, tracking
 from stages.columns import Columns
 from stages.features import face_files
 from stages.files import atomic_path, fresh_dir
+from stages.program import one_line_errors
 
 __all__ = ["Meshes", "explained_variance", "learn", "lower_face", "sample_meshes"]
 
@@ -299,23 +299,17 @@ def _given(settings: params.FaceModelParams) -> tuple[FaceModel, dict[str, float
     return model, {"vertices": len(model.mean), "observed": len(model.observed)}
 
 
-def main() -> int:
-    try:
-        settings = params.load()
-        with tracking.stage_run(
-            "face_model", settings, ["face_model"], metrics=Path("metrics/face_model.json")
-        ) as stage:
-            model, numbers = run(LANDMARKS, SPLIT, OUT, settings.face_model)
-            stage.summary(numbers)
-            for name, figure in figures(model).items():
-                stage.figure(name, figure)
-                plt.close(figure)
-            stage.artifact(OUT)
-    except (params.ParamsError, FileNotFoundError, ValueError) as error:
-        print(f"face_model: {error}", file=sys.stderr)
-        return 2
-    return 0
+@one_line_errors("face_model", ValueError)
+def main() -> None:
+    settings = params.load()
+    with tracking.stage_run("face_model", settings, ["face_model"], metrics=Path("metrics/face_model.json")) as stage:
+        model, numbers = run(LANDMARKS, SPLIT, OUT, settings.face_model)
+        stage.summary(numbers)
+        for name, figure in figures(model).items():
+            stage.figure(name, figure)
+            plt.close(figure)
+        stage.artifact(OUT)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

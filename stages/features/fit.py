@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from stages.features import overlay
 from stages.features.fit_quality import MOTION, identity_ratio, quality, summary
 from stages.features.landmark_fit import fit_landmarks
 from stages.files import fresh_dir, sha256
+from stages.program import one_line_errors
 
 LANDMARKS = Path("data/landmarks")
 CLIPS = Path("data/clips")
@@ -87,24 +87,20 @@ def _identity(motion: columns.Columns, speaker: pd.Series) -> dict[str, float]:
     return {"identity_ratio": ratio} if np.isfinite(ratio) else {}
 
 
-def main() -> int:
-    try:
-        settings = params.load()
-        with tracking.stage_run("fit", settings, ["fit"], metrics=Path("metrics/fit.json")) as stage:
-            table = run(LANDMARKS, MODEL, OUT, settings.fit, settings.executor)
-            model, clips, motion = FaceModel.load(MODEL), Clips(CLIPS), columns.Columns(OUT)
-            stage.summary(summary(table) | _identity(motion, clips.table["speaker"]))
-            stage.table("motion", table)
-            figure = overlay.figure(model, clips, motion, table)
-            stage.figure("overlay", figure)
-            plt.close(figure)
-            for path in overlay.videos(model, clips, motion, table, OUT):
-                stage.artifact(path, "overlays")
-    except (params.ParamsError, FileNotFoundError, ValueError) as error:
-        print(f"fit: {error}", file=sys.stderr)
-        return 2
-    return 0
+@one_line_errors("fit", ValueError)
+def main() -> None:
+    settings = params.load()
+    with tracking.stage_run("fit", settings, ["fit"], metrics=Path("metrics/fit.json")) as stage:
+        table = run(LANDMARKS, MODEL, OUT, settings.fit, settings.executor)
+        model, clips, motion = FaceModel.load(MODEL), Clips(CLIPS), columns.Columns(OUT)
+        stage.summary(summary(table) | _identity(motion, clips.table["speaker"]))
+        stage.table("motion", table)
+        figure = overlay.figure(model, clips, motion, table)
+        stage.figure("overlay", figure)
+        plt.close(figure)
+        for path in overlay.videos(model, clips, motion, table, OUT):
+            stage.artifact(path, "overlays")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from dreamtalk_models import checkpoints
 from dreamtalk_models.face_model import FaceModel
 from stages import tables, tracking
 from stages.files import fresh_dir
-from stages.params import Params, ParamsError, load
+from stages.params import Params, load
+from stages.program import one_line_errors
 from stages.training import distributed, loop
 from stages.training.data import DataError
 
@@ -99,21 +99,19 @@ def session(
     place = Path(folder or section, variant or "")
     sections = ["training", section]
     try:
-        params = load()
-        compared = variant or folder  # anything else judges, or draws, them all
-        seed = params.training_seed if compared else params.seed
-        distributed.join()
-        out = Path("models") / place
-        metrics = Path("metrics") / place.with_suffix(".json")
-        identity = [variant, seed, *(getattr(params, name).model_dump(mode="json") for name in sections)]
-        with (
-            _run(stage, params, sections, variant=variant, out=out, metrics=metrics) as run,
-            loop.workspace(stage, identity, list(inputs)) as work,
-        ):
-            yield Session(params, seed, run, out, work, f"{stage}/{variant}" if variant else stage)
-    except (ParamsError, FileNotFoundError, DataError, FloatingPointError, *loop.ERRORS) as error:
-        print(f"{stage}: {error}", file=sys.stderr)
-        sys.exit(2)
+        with one_line_errors(stage, DataError, FloatingPointError, *loop.ERRORS):
+            params = load()
+            compared = variant or folder  # anything else judges, or draws, them all
+            seed = params.training_seed if compared else params.seed
+            distributed.join()
+            out = Path("models") / place
+            metrics = Path("metrics") / place.with_suffix(".json")
+            identity = [variant, seed, *(getattr(params, name).model_dump(mode="json") for name in sections)]
+            with (
+                _run(stage, params, sections, variant=variant, out=out, metrics=metrics) as run,
+                loop.workspace(stage, identity, list(inputs)) as work,
+            ):
+                yield Session(params, seed, run, out, work, f"{stage}/{variant}" if variant else stage)
     finally:
         distributed.leave()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import mlflow
@@ -12,28 +11,26 @@ from stages import tracking
 from stages.evaluation.report.build import build
 from stages.evaluation.report.results import Results
 from stages.files import write_json
-from stages.params import ParamsError, load
+from stages.params import load
+from stages.program import one_line_errors
 
 REPORTS = Path("reports")
 METRICS = Path("metrics/report.json")
 
 
+@one_line_errors("report")
 def main() -> None:
-    try:
-        params = load()
-        torch.set_num_threads(1)  # the order of sums, and with it the last digits, would depend on the machine
-        with tracking.stage_run("report", params, ["report"]) as run:
-            commit = mlflow.active_run().data.tags.get("git_commit", "")
-            report = build(Results(), params, REPORTS, commit)
-            write_json(dict(sorted(report.numbers.items())), METRICS)
-            run.summary({name.replace("@", "_at_"): value for name, value in report.numbers.items()})
-            for name, frame in report.tables.items():
-                run.table(name, frame)
-            for path in (REPORTS / "index.html", REPORTS / "tables", REPORTS / "figures"):
-                run.artifact(path, path.name if path.is_dir() else None)
-    except (ParamsError, FileNotFoundError) as error:
-        print(f"report: {error}", file=sys.stderr)
-        sys.exit(2)
+    params = load()
+    torch.set_num_threads(1)  # the order of sums, and with it the last digits, would depend on the machine
+    with tracking.stage_run("report", params, ["report"]) as run:
+        commit = mlflow.active_run().data.tags.get("git_commit", "")
+        report = build(Results(), params, REPORTS, commit)
+        write_json(dict(sorted(report.numbers.items())), METRICS)
+        run.summary({name.replace("@", "_at_"): value for name, value in report.numbers.items()})
+        for name, frame in report.tables.items():
+            run.table(name, frame)
+        for path in (REPORTS / "index.html", REPORTS / "tables", REPORTS / "figures"):
+            run.artifact(path, path.name if path.is_dir() else None)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from stages.evaluation.motion_scores import MotionJudges, motion_scores
 from stages.evaluation.scoring import Settings, Sound, Truth
 from stages.features.landmark_fit import fit_landmarks
 from stages.files import atomic_path, fresh_dir, sha256, write_json
+from stages.program import one_line_errors
 
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # as MLflow takes it, and no way out of the folder
 FOLDER, OUT = Path("data/methods"), Path("evaluation/methods")
@@ -113,31 +113,27 @@ def there(folder: Path) -> tuple[list[Path], list[Path]]:
     return ready, [path for path in full if path not in ready]
 
 
-def main() -> int:
-    try:
-        settings = params.load()
-        methods, unfinished = there(FOLDER)
-        for path in unfinished:
-            print(f"evaluate_methods: {path} holds no video yet, and is left out: <clip_id>.mp4 is expected")
-        out, metrics = fresh_dir(OUT), Path("metrics/evaluate_methods.json")
-        with tracking.stage_run("evaluate_methods", settings, ["evaluate", "fit"], out=out, metrics=metrics) as run:
-            summary: dict[str, float] = {"methods": float(len(methods))}
-            for folder in methods:
-                table = evaluate(folder.name, folder, settings, Path("data"), Path("models"), OUT.parent / GROUND_TRUTH)
-                place = fresh_dir(out / folder.name)
-                with atomic_path(place / "per_clip.parquet") as tmp:
-                    content = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-                    pq.write_table(content, tmp)
-                means = summarise(table, settings.evaluate.bootstrap, settings.seed)
-                summary |= {f"{folder.name}/{key}": value for key, value in means.items()}
-                run.table(f"per_clip_{folder.name}", table)
-            run.summary(summary)
-            names = {"methods": methods, "without_videos": unfinished}
-            write_json({key: [path.name for path in paths] for key, paths in names.items()}, out / "methods.json")
-    except (params.ParamsError, FileNotFoundError, ValueError) as error:
-        print(f"evaluate_methods: {error}", file=sys.stderr)
-        return 2
-    return 0
+@one_line_errors("evaluate_methods", ValueError)
+def main() -> None:
+    settings = params.load()
+    methods, unfinished = there(FOLDER)
+    for path in unfinished:
+        print(f"evaluate_methods: {path} holds no video yet, and is left out: <clip_id>.mp4 is expected")
+    out, metrics = fresh_dir(OUT), Path("metrics/evaluate_methods.json")
+    with tracking.stage_run("evaluate_methods", settings, ["evaluate", "fit"], out=out, metrics=metrics) as run:
+        summary: dict[str, float] = {"methods": float(len(methods))}
+        for folder in methods:
+            table = evaluate(folder.name, folder, settings, Path("data"), Path("models"), OUT.parent / GROUND_TRUTH)
+            place = fresh_dir(out / folder.name)
+            with atomic_path(place / "per_clip.parquet") as tmp:
+                content = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+                pq.write_table(content, tmp)
+            means = summarise(table, settings.evaluate.bootstrap, settings.seed)
+            summary |= {f"{folder.name}/{key}": value for key, value in means.items()}
+            run.table(f"per_clip_{folder.name}", table)
+        run.summary(summary)
+        names = {"methods": methods, "without_videos": unfinished}
+        write_json({key: [path.name for path in paths] for key, paths in names.items()}, out / "methods.json")
 
 
 def _version(rulers: Settings, model: Path, truth: Path) -> str:
@@ -158,4 +154,4 @@ def _face_model(path: Path) -> FaceModel:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
