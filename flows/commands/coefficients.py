@@ -22,8 +22,9 @@ def fit(
     """3DMM coefficients of one video: identity, expression, pose."""
     with user_errors():
         from stages.evaluation import coefficients, video_fit
-        from stages.evaluation.inputs import check_output
+        from stages.evaluation.inputs import check_input, check_output
 
+        check_input(video)
         check_output(out, coefficients.SUFFIXES)
         if overlay:
             check_output(overlay, (".mp4",))

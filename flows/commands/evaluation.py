@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.shell import fail, parameters, repository, user_errors
+from flows.commands.shell import fail, parameters, repository, user_errors, workshop
+
+REMARKS = 10  # shown; metrics.csv has all
 
 
 def evaluate(
@@ -31,8 +33,12 @@ def evaluate(
             judges(rulers)
         except ValueError as error:
             fail(" ".join(str(error).split()))
-        _show(compare(truth, methods, out, rulers))
+        settings = parameters()
+        scores = compare(truth, methods, out, rulers, resamples=settings.evaluate.bootstrap, seed=settings.seed)
+        _show(scores)
         print(f"{out}: metrics.csv, summary.json")
+        if scores.select_dtypes("number").isna().all(axis=None):
+            fail("no video could be scored: the reasons stand above")
 
 
 def _show(scores) -> None:
@@ -48,8 +54,10 @@ def _show(scores) -> None:
         cells = [_cell(rows[metric]) for rows in groups.values()]
         table.add_row(metric, *cells)
     Console().print(table)
-    remarks = int((scores["reason"] != "").sum())
-    print(f"{len(scores)} videos, {remarks} with a remark: column `reason` of metrics.csv")
+    remarks = scores[scores["reason"] != ""]
+    for row in remarks.head(REMARKS).itertuples():
+        print(f"{row.method}, {row.clip_id}: {row.reason}")
+    print(f"{len(scores)} videos, {len(remarks)} with a remark: column `reason` of metrics.csv")
 
 
 def _cell(values) -> str:
@@ -63,11 +71,10 @@ def export_test_list(
 ) -> None:
     """The test clips as other systems take them: sound, first frame, style reference, head motion."""
     with user_errors():
-        from dreamtalk_models.face_model import FaceModel
+        shop = workshop()
         from stages.evaluation.systems.test_list import export
 
-        settings, root = parameters(), repository()
-        model = FaceModel.load(root / "models/face_model/face_model.npz")
+        settings, root, model = shop.settings, shop.root, shop.face_model
         try:
             table = export(root, model, settings.crop.size, round(settings.crop.fps), settings.generate.max_clips, out)
         except ValueError as error:

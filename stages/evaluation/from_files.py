@@ -92,6 +92,7 @@ def talking_head(request: Request, workshop: Workshop, progress: Progress = lamb
         InputError: a file cannot be used, or a network is missing; one line that says what and where.
     """
     check_files(request)
+    check_networks(request, workshop)
     settings, model = workshop.settings, workshop.face_model
     rate, fps = settings.crop.audio_rate, settings.crop.fps
     progress("listening", 0.0)
@@ -115,7 +116,9 @@ def talking_head(request: Request, workshop: Workshop, progress: Progress = lamb
     with atomic_path(request.out) as tmp:
         write_head(tmp, film, fps, sound, sound_rate, note=note(request), watermark=request.watermark)
     progress("done", 1.0)
-    return Result(frames, len(samples) / rate, *seen.size, remarks(request, seen, rest))
+    seconds = len(samples) / rate
+    told = [*of_cues(request, workshop, seconds), *of_files(request, seen, rest)]
+    return Result(frames, seconds, *seen.size, told)
 
 
 def check_files(request: Request) -> None:
@@ -131,6 +134,21 @@ def check_files(request: Request) -> None:
         check_free(request.out)
     timeline.cues(request.style, "style")
     timeline.numbers(str(request.intensity), "intensity")
+
+
+def check_networks(request: Request, workshop: Workshop) -> None:
+    """Before any work is done: are the networks there that it takes?
+
+    Raises:
+        InputError: names the command that trains the one that is not.
+    """
+    needed = ["face_model", "denoiser"]
+    if any(cue.what == "auto" for cue in timeline.cues(request.style, "style")):
+        needed.append("style_predictor")
+    if request.renderer == "pirenderer":
+        needed.append("pirenderer")
+    for name in needed:
+        getattr(workshop, name)
 
 
 def look(request: Request, workshop: Workshop) -> View:
@@ -260,8 +278,22 @@ def note(request: Request) -> str:
     )
 
 
-def remarks(request: Request, seen: View, rest: np.ndarray) -> list[str]:
-    """What the user should know of the result."""
+def of_cues(request: Request, workshop: Workshop, seconds: float) -> list[str]:
+    """What the user should know of styles and intensities: which clip is meant by an emotion, and what comes too late
+    to be seen."""
+    styles = timeline.cues(request.style, "style")
+    named = dict.fromkeys(cue.what for cue in styles if cue.what != "auto" and not Path(cue.what).exists())
+    clips = {what: workshop.clip_id(what, "style") for what in named}
+    found = [f"style {what} is that of clip {clip}" for what, clip in clips.items() if clip != what]
+    for name, cues in (("style", styles), ("intensity", timeline.cues(str(request.intensity), "intensity"))):
+        late = [f"{cue.start:g}" for cue in cues if cue.start >= seconds]
+        if late:
+            found.append(f"{name} at {', '.join(late)} s is never seen: the voice ends at {seconds:.2f} s")
+    return found
+
+
+def of_files(request: Request, seen: View, rest: np.ndarray) -> list[str]:
+    """What the user should know of portrait and voice."""
     found = []
     if seen.faces > 1:
         found.append(f"{request.portrait} shows {seen.faces} faces: the largest one speaks")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,7 @@ from stages.evaluation.video_fit import fit_video
 from stages.params import Params
 
 Network = TypeVar("Network", bound=nn.Module)
+Loaded = TypeVar("Loaded")
 
 
 class Workshop:
@@ -43,42 +44,34 @@ class Workshop:
     def __init__(self, root: Path, settings: Params) -> None:
         self.root, self.settings = root, settings
 
-    @property
-    def _face_model_path(self) -> Path:
-        return self._trained("models/face_model/face_model.npz", "face_model")
-
     @cached_property
     def face_model(self) -> FaceModel:
-        try:
-            return FaceModel.load(self._face_model_path)
-        except ValueError as error:
-            raise InputError(f"{error}; `dvc repro face_model` makes it anew") from error
+        return self._load("models/face_model/face_model.npz", "face_model", FaceModel.load)
 
     @cached_property
     def denoiser(self) -> Denoiser:
-        return self._load("models/denoiser/full/weights.safetensors", "train_denoiser@full", Denoiser)
+        return self._network("models/denoiser/full/weights.safetensors", "train_denoiser@full", Denoiser)
 
     @cached_property
     def style_predictor(self) -> StylePredictor:
         path, stage = "models/style_predictor/full/weights.safetensors", "train_style_predictor@full"
-        return self._load(path, stage, StylePredictor)
+        return self._network(path, stage, StylePredictor)
 
     @cached_property
     def pirenderer(self) -> PIRenderer:
-        return self._load("models/renderer/weights.safetensors", "train_renderer", PIRenderer)
+        return self._network("models/renderer/weights.safetensors", "train_renderer", PIRenderer)
 
-    def _load(self, path: str, stage: str, cls: type[Network]) -> Network:
+    def _network(self, path: str, stage: str, cls: type[Network]) -> Network:
+        return self._load(path, stage, lambda file: checkpoints.load(file, cls).to(device()))
+
+    def _load(self, path: str, stage: str, load: Callable[[Path], Loaded]) -> Loaded:
+        file = self.root / path
+        if not file.is_file():
+            raise InputError(f"{path} is missing in {self.root}: run `dvc repro {stage}` there first")
         try:
-            return checkpoints.load(self._trained(path, stage), cls).to(device())
-        except InputError:
-            raise
+            return load(file)
         except ValueError as error:
             raise InputError(f"{error}; `dvc repro {stage}` makes it anew") from error
-
-    def _trained(self, path: str, stage: str) -> Path:
-        if not (self.root / path).is_file():
-            raise InputError(f"{path} is missing in {self.root}: run `dvc repro {stage}` there first")
-        return self.root / path
 
     def fit(self, video: Path) -> Coefficients:
         """See :func:`stages.evaluation.video_fit.fit_video`."""
@@ -95,17 +88,22 @@ class Workshop:
             return files.read(path)
         if path.is_file():
             return self.fit(path)
-        clip = self._clip(source, what)
+        clip_id = self.clip_id(source, what)
+        clip = Columns(self.root / "data/motion")[clip_id]
         pose = Pose(clip["angles"], clip["translation"])
         size = (self.settings.crop.size, self.settings.crop.size)
         rmse, digest = clip["fit_rmse_px"], self.face_model.digest
         return Coefficients(clip["identity"], clip["expression"], pose, rmse, size, digest)
 
-    def _clip(self, source: str, what: str) -> dict[str, np.ndarray]:
-        """Motion of a clip by its clip_id, or of the first that was filmed so: [SPEAKER/]EMOTION[/LEVEL]."""
+    def clip_id(self, source: str, what: str) -> str:
+        """The clip that is meant by its clip_id, or the first that was filmed so: [SPEAKER/]EMOTION[/LEVEL].
+
+        Raises:
+            InputError: as :meth:`coefficients`.
+        """
         try:
-            clips = Columns(self.root / "data/motion")
-            return clips[source if source in set(clips) else next(self._filmed(source, set(clips)))]
+            clips = set(Columns(self.root / "data/motion"))
+            return source if source in clips else next(self._filmed(source, clips))
         except (StopIteration, FileNotFoundError) as error:
             raise InputError(
                 f"{what} {source!r} is neither a file nor a clip_id of data/motion, nor its [SPEAKER/]EMOTION[/LEVEL]"

@@ -140,6 +140,11 @@ def test_style_and_intensity_over_time(here: Path, tmp_path: Path) -> None:
     says(generate(tmp_path / "out.mp4", "--intensity", "loud"), "intensity", "loud")
 
 
+def test_what_comes_after_the_voice_ends_is_mentioned(here: Path, tmp_path: Path) -> None:
+    late = generate(tmp_path / "out.mp4", "--intensity", "1; 60=2")
+    assert late.exit_code == 0 and "intensity at 60 s is never seen: the voice ends at" in late.stdout
+
+
 def test_all_of_the_photograph_with_either_renderer(here: Path, tmp_path: Path) -> None:
     wide = Image.new("RGB", (600, 300), "gray")
     wide.paste(Image.open("face.png"), (300, 20))
@@ -298,6 +303,18 @@ def test_networks_that_are_not_trained(here: Path, tmp_path: Path, root: Path, m
     says(generate(tmp_path / "out.mp4", portrait=face, voice=voice), "face_model.npz", "dvc repro face_model")
     shutil.copytree(here / "models" / "face_model", tmp_path / "models" / "face_model")
     says(generate(tmp_path / "out.mp4", portrait=face, voice=voice), "denoiser", "dvc repro train_denoiser@full")
+    (tmp_path / "models" / "face_model" / "face_model.npz").write_bytes(b"damaged")
+    damaged = generate(tmp_path / "out.mp4", portrait=face, voice=voice)
+    says(damaged, "face_model.npz", "`dvc repro face_model` makes it anew")
+
+
+def test_a_missing_network_is_told_before_any_work(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(here, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    shutil.rmtree(Path("models/renderer"))
+    Path("nobody.mp4").write_bytes(b"no video")
+    result = generate(tmp_path / "out.mp4", "--renderer", "pirenderer", "--style", "nobody.mp4")
+    says(result, "models/renderer", "dvc repro train_renderer")
 
 
 def test_wrong_use_is_told_in_one_line(here: Path, tmp_path: Path) -> None:
@@ -319,6 +336,10 @@ def test_evaluate_writes_the_table_and_the_summary(here: Path, tmp_path: Path) -
     assert result.exit_code == 0, (result.stderr, result.exception)
     assert (tmp_path / "metrics.csv").read_text().splitlines()[1].startswith("x,a,")
     assert (tmp_path / "summary.json").exists()
+    (tmp_path / "ours" / "a.mp4").rename(tmp_path / "ours" / "take_a.mp4")
+    result = dreamtalk("evaluate", "--truth", tmp_path / "truth", "--method", f"x={tmp_path / 'ours'}", "-o", tmp_path)
+    says(result, "no video could be scored")
+    assert "x, a: " in result.stdout and "is it take_a.mp4?" in result.stdout
     (tmp_path / "empty").mkdir()
     says(dreamtalk("evaluate", "--truth", tmp_path / "empty", "--method", "x=.", "-o", tmp_path), "empty", "no video")
 
