@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
@@ -202,13 +202,14 @@ def mlflow_pages(mlflow: str) -> dict[str, tuple[str, str]]:
 
     client = MlflowClient(mlflow)
     experiment = max(client.search_experiments(), key=lambda found: found.last_update_time or 0)
-    runs = client.search_runs([experiment.experiment_id], "tags.stage = 'evaluate'", max_results=12)
+    of_stage = "tags.stage = 'evaluate'"  # charts of all stages have empty sections
+    runs = client.search_runs([experiment.experiment_id], of_stage, max_results=12)
     ids = json.dumps([run.info.run_id for run in runs], separators=(",", ":"))
     of = json.dumps([experiment.experiment_id])
     place = f"{mlflow}/#/experiments/{experiment.experiment_id}/runs"
     pages = {
         "mlflow_compare": (f"{mlflow}/#/compare-runs?runs={ids}&experiments={of}", "Parallel"),
-        "mlflow_charts": (f"{place}?compareRunsMode=CHART", "evaluate"),
+        "mlflow_charts": (f"{place}?compareRunsMode=CHART&searchFilter={quote(of_stage)}", "Model metrics"),
         "mlflow_runs": (place, "evaluate"),
     }
     for run in client.search_runs([experiment.experiment_id], "tags.stage = 'report'", max_results=1):

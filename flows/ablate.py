@@ -120,6 +120,12 @@ def _publish(name: str, summary: pd.DataFrame, runs: list[str]) -> None:
         key=artifact_key("study", name, "compare"),
         link_text="Compare the runs in MLflow",
     )
+    for stage in summary["stage"].unique():
+        create_link_artifact(
+            artifacts.charts_page(experiment, f'tags.study = "{name}" and tags.stage = "{stage}"'),
+            key=artifact_key("study", name, "charts", stage),
+            link_text=f"Charts of {stage} in MLflow",
+        )
     create_link_artifact(
         artifacts.runs_page(experiment, f'tags.study = "{name}"'),
         key=artifact_key("study", name, "runs"),

@@ -38,6 +38,15 @@ def runs_page(experiment: str, search: str) -> str:
     return f"{mlflow_address()}/#/experiments/{experiment}/runs?searchFilter={quote(search)}"
 
 
+def charts_page(experiment: str, search: str) -> str:
+    """The address of the same runs as charts: `search` should find runs of one stage.
+
+    MLflow makes a section for every kind of metric that a run on the list has, and draws the first ten runs: what only
+    the others have is an empty section.
+    """
+    return f"{runs_page(experiment, search)}&compareRunsMode=CHART"
+
+
 def compare_page(experiment: str, runs: list[str]) -> str:
     """The address of MLflow's page that lays runs side by side (parallel coordinates, scatter, box, differences)."""
     chosen, of = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (runs, [experiment]))

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,7 @@ from stages.params import PARAMS_FILE
 PARALLEL = 2
 THREADS = 64  # of tasks, most of which wait for others; how many stages run at once is the flow's parameter
 RETRY_DELAYS_S = [2, 10, 30]
+DYING_S = 5.0  # a stage whose DVC was killed ends a little later
 ROUNDS, SERVER_PATIENCE_S = 5, 60  # for a Prefect server that goes away and comes back
 
 Parallel = Annotated[int, Field(ge=1, le=16, description="stages that run at once")]
@@ -78,12 +80,24 @@ def dvc_stage(
             with artifacts.shown():
                 progress.see(line)
 
-        with slots:
+        with _no_run_left(), slots:
             started = time.monotonic()
             outcome = run_stage(stage.name, tell, dict(env), time_limit_s).outcome
         artifacts.stage_summary(stage, outcome, time.monotonic() - started)
     row = {"stage": stage.name, "outcome": outcome, "seconds": round(time.monotonic() - started, 1)}
     return Completed(name="Completed" if outcome == "ran" else "Cached", message=f"dvc: {outcome}", data=row)
+
+
+@contextmanager
+def _no_run_left() -> Iterator[None]:
+    """A stage that is killed cannot end its MLflow run itself."""
+    try:
+        yield
+    except StageFailed:
+        from stages.tracking import end_left_runs  # slow to import, and not needed before
+
+        end_left_runs(DYING_S)
+        raise
 
 
 def run_graph(

@@ -95,6 +95,7 @@ def sync(wanted: Iterable[str] | None = None) -> dict[str, str]:
 
 def _sync(params: Params, wanted: Iterable[str] | None) -> dict[str, str]:
     context = tracking.context_tags(params) | {"workspace": _own()}
+    tracking.end_left_runs()
     _remove_remains(params)
     known = list(_runs(params, context))
     found: dict[str, str] = {}

@@ -80,7 +80,7 @@ def run_shards(
 
     Raises:
         BrokenProcessPool: a worker died (a crash in native code, or out of memory).
-        ClusterError: no such scheduler, or it has no workers.
+        ClusterError: no such scheduler, or it is left without workers for too long.
         Exception: whatever a job raised, once the jobs that were running have ended; finished jobs stay done.
     """
     folders = [WORK / stage / key for key in keys]

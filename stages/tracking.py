@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +23,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from filelock import FileLock, Timeout
 from mlflow.entities import Metric
 
 from stages.files import atomic_path, write_json
 from stages.params import Params
-from stages.shards import shard_key
+from stages.shards import WORK, shard_key
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # when it starts and stops is no news
 HOME = Path("mlflow")
+RUNNING = WORK / "runs"  # a file for each run that a process of this workspace is at, locked while the process lives
 # Set in the environment of stages by the flow that runs them; they become tags and change no output.
 FLOW_RUN, STUDY, POINT = "DREAMTALK_FLOW_RUN", "DREAMTALK_STUDY", "DREAMTALK_POINT"
 HISTORY = pa.schema([("step", pa.int64()), ("metric", pa.string()), ("value", pa.float64())])
@@ -135,8 +138,15 @@ def stage_run(
         metrics: file that gets the summary.
     """
     connect(params)
-    options = {"tags": _tags(stage, variant, params), "description": describe(stage, variant)}
-    with mlflow.start_run(run_name=run_name(stage, variant), log_system_metrics=True, **options):
+    end_left_runs()
+    options = {
+        "run_name": run_name(stage, variant),
+        "tags": _tags(stage, variant, params),
+        "description": describe(stage, variant),
+        "log_system_metrics": True,
+    }
+    with ExitStack() as afterwards, mlflow.start_run(**options) as active:
+        afterwards.enter_context(_shown_alive(active.info.run_id))
         chosen = flatten({s: getattr(params, "validate_" if s == "validate" else s) for s in sections})
         mlflow.log_params(
             {"profile": params.profile, "seed": params.seed, "training_seed": params.training_seed, **chosen}
@@ -155,17 +165,46 @@ def stage_run(
             )
 
 
+@contextmanager
+def _shown_alive(run_id: str) -> Iterator[None]:
+    """Others see that this process is at the run; the system takes the lock from it however it ends."""
+    RUNNING.mkdir(parents=True, exist_ok=True)
+    path = (RUNNING / run_id).resolve()
+    with FileLock(path):
+        try:
+            yield
+        finally:
+            path.unlink()
+
+
+def end_left_runs(patience_s: float = 0.0) -> None:
+    """Mark as KILLED the runs of this workspace whose process has died without a word (SIGKILL, no memory).
+
+    Args:
+        patience_s: for a process that is just dying; those that live are not waited for longer, all in all.
+    """
+    deadline = time.monotonic() + patience_s
+    for path in RUNNING.resolve().glob("*"):
+        lock = FileLock(path, timeout=max(0.0, deadline - time.monotonic()))
+        # A store that does not answer, or is not the run's, gets another chance when the next stage begins.
+        with suppress(Timeout, mlflow.MlflowException), lock:
+            client = mlflow.MlflowClient(_store())
+            if client.get_run(path.name).info.status == "RUNNING":
+                client.set_terminated(path.name, "KILLED")
+            path.unlink()
+
+
 def experiment_name(params: Params) -> str:
     return f"dreamtalk-{params.profile}"
 
 
 def connect(params: Params) -> None:
     """Point MLflow at MLFLOW_TRACKING_URI, or at the SQLite store below mlflow/; choose the profile's experiment."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri or f"sqlite:///{(HOME / 'mlflow.db').resolve()}")
+    ours = not os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(_store())
     experiment = experiment_name(params)
     if mlflow.get_experiment_by_name(experiment) is None:
-        location = None if uri else (HOME / "artifacts").resolve().as_uri()
+        location = (HOME / "artifacts").resolve().as_uri() if ours else None
         try:
             mlflow.create_experiment(experiment, artifact_location=location)
         except mlflow.exceptions.MlflowException:
@@ -173,6 +212,10 @@ def connect(params: Params) -> None:
                 raise
     mlflow.set_experiment(experiment)
     mlflow.set_experiment_tag("mlflow.experimentKind", "custom_model_development")  # else its pages are those for chats
+
+
+def _store() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(HOME / 'mlflow.db').resolve()}"
 
 
 def run_name(stage: str, variant: str | None) -> str:

@@ -14,19 +14,20 @@ import psutil
 from flows.stage_process import StageFailed, run_stage
 
 
-def running(stage: str) -> tuple[threading.Thread, list[StageFailed]]:
-    """The thread that runs a stage, and a list that gets its failure."""
+def running(stage: str) -> tuple[threading.Thread, list[StageFailed], list[str]]:
+    """The thread that runs a stage, and lists that get its failure and its output."""
     failures: list[StageFailed] = []
+    lines: list[str] = []
 
     def run() -> None:
         try:
-            run_stage(stage, lambda line: None)
+            run_stage(stage, lines.append)
         except StageFailed as error:
             failures.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
-    return thread, failures
+    return thread, failures, lines
 
 
 def stages_here(repo: Path) -> list[psutil.Process]:

@@ -69,7 +69,7 @@ def test_a_flow_killed_at_any_point_leaves_a_usable_workspace(slow_repo: Path, r
 
 
 def test_a_killed_stage_is_worth_another_try_and_leaves_nothing_running(slow_repo: Path) -> None:
-    thread, failures = running("first")
+    thread, failures, _ = running("first")
     wait_until(lambda: (slow_repo / "started").exists())
     dvc = next(process for process in stages_here(slow_repo) if "repro" in process.cmdline())
     dvc.kill()

@@ -48,6 +48,34 @@ def test_flow_runs_the_graph_and_shows_the_cache(dvc_repo: Path, prefect_server:
     assert {run.name: run.state.name for run in runs} == {"first": "Cached", "second": "Cached"}
 
 
+KILLED_ONCE = """
+import os, signal, sys
+from pathlib import Path
+from mlflow import MlflowClient
+from stages import params, tracking
+begun = Path("begun")
+if not begun.exists():
+    with tracking.stage_run("crop", params.load(), ["crop"]):
+        begun.write_text(tracking.mlflow.active_run().info.run_id)
+        os.kill(os.getpid(), signal.SIGKILL)
+Path(sys.argv[1]).write_text(MlflowClient("sqlite:///mlflow/mlflow.db").get_run(begun.read_text()).info.status)
+"""
+
+
+def test_the_mlflow_run_of_a_killed_stage_has_ended_before_the_next_try(
+    dvc_repo: Path, root: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (dvc_repo / "write.py").write_text(KILLED_ONCE)
+    (dvc_repo / "params.yaml").write_text((root / "params.yaml").read_text())
+    stages = dvc_repo / "dvc.yaml"
+    stages.write_text(stages.read_text().replace("word", "seed"))
+    (dvc_repo / "mlflow").mkdir()
+    reproduce(["first"])
+    assert (dvc_repo / "first.txt").read_text() == "KILLED"
+
+
 BESIDE = """
   a{i}:
     cmd: {python} write.py a{i}.txt

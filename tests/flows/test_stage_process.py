@@ -28,7 +28,7 @@ def test_a_failed_stage_raises_with_its_own_words(dvc_repo: Path) -> None:
 
 def test_stop_all_leaves_no_process_and_no_lock(dvc_repo: Path) -> None:
     (dvc_repo / "params.yaml").write_text("word: sleep\n")
-    thread, failures = running("first")
+    thread, failures, _ = running("first")
     while not (dvc_repo / "started").exists():
         time.sleep(0.05)
     children = [c for c in psutil.Process().children(recursive=True) if "guard.py" not in " ".join(c.cmdline())]

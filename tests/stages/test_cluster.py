@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import LocalCluster
 
@@ -80,10 +83,40 @@ def test_a_shard_that_kills_every_worker_is_told_apart(cluster):
     assert shards.interrupted("stage", ["a", "b"]) == ["a"]
 
 
-def test_no_scheduler_and_no_worker_are_said(monkeypatch):
+def test_no_scheduler_is_said(monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_S", 1)
     with pytest.raises(ClusterError, match="no Dask scheduler answers at tcp"):
         shards.run_shards(slow, [()], ["a"], "stage", executor="tcp://127.0.0.1:9")
-    empty = LocalCluster(n_workers=0, processes=True, dashboard_address=None)
-    with empty, pytest.raises(ClusterError, match="has no workers: start `dask worker"):
+
+
+@pytest.fixture
+def empty(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+    """A scheduler without workers, for two seconds of which a stage has patience."""
+    monkeypatch.setattr(cluster_module, "LOOK_S", 0.5)
+    with (
+        LocalCluster(n_workers=0, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        dask.config.set({cluster_module.PATIENCE: "2s"}),
+    ):
+        yield cluster
+
+
+def test_workers_that_never_come_are_asked_for_and_then_given_up(empty, capfd):
+    with pytest.raises(ClusterError, match=r"no workers for 2 s.*start `dask worker tcp:.*type the command again"):
         shards.run_shards(slow, [()], ["a"], "stage", executor=empty.scheduler_address)
+    asked = [line for line in capfd.readouterr().out.splitlines() if "has no workers" in line]
+    assert len(asked) == 4 and all(f"start `dask worker {empty.scheduler_address}`" in line for line in asked)
+
+
+def test_workers_that_come_late_are_enough(empty, work):
+    (work / "beside.txt").write_text("!")
+    threading.Timer(1.2, empty.scale, [1]).start()
+    with dask.config.set({cluster_module.PATIENCE: "2 minutes"}):
+        (folder,) = shards.run_shards(write, [("a",)], ["a"], "stage", executor=empty.scheduler_address)
+    assert (folder / "out").read_text() == "a!"
+
+
+def test_a_scheduler_with_less_patience_is_believed(work):
+    with dask.config.set({cluster_module.PATIENCE: "1s"}):
+        cluster = LocalCluster(n_workers=0, processes=True, dashboard_address=None)
+    with cluster, pytest.raises(ClusterError, match=r"no workers for 1 s"):
+        shards.run_shards(slow, [()], ["a"], "stage", executor=cluster.scheduler_address)
