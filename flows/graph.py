@@ -64,8 +64,9 @@ def with_needs(graph: dict[str, Stage], wanted: Iterable[str] | None) -> dict[st
     wanted = set(wanted or ())
     if not wanted:
         return graph
-    if unknown := wanted - set(graph) - {stage.group for stage in graph.values()}:
-        raise ValueError(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(graph)}")
+    groups = dict.fromkeys(stage.group for stage in graph.values())
+    if unknown := wanted - set(graph) - set(groups):
+        raise ValueError(f"no such stage: {', '.join(sorted(unknown))}; there are {', '.join(groups)}")
     chosen: set[str] = set()
     for stage in reversed(graph.values()):
         if stage.name in wanted | chosen or stage.group in wanted:

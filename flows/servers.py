@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -20,9 +21,13 @@ from flows.guarded import guard, unguard
 HOST = "127.0.0.1"
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
-STARTUP_S = 90.0
+STARTUP_S = 600.0  # a busy machine is slow; a server that cannot start ends, and is not waited for
 RESTART_S = 1.0
 SOUND_S = 5.0  # a server that dies within that of its start would only do so again
+
+
+class ServerError(RuntimeError):
+    """A server that cannot be had; the text says why."""
 
 
 def prefect_environment(port: int = PREFECT_PORT) -> dict[str, str]:
@@ -41,9 +46,17 @@ def prefect_environment(port: int = PREFECT_PORT) -> dict[str, str]:
 
 @contextmanager
 def prefect_server(port: int = PREFECT_PORT) -> Iterator[str]:
-    """The address of a Prefect server: the one that runs already, or one started for the length of the block."""
+    """The address of this repository's Prefect server: the one that runs already, or one started for the length of the
+    block.
+
+    Raises:
+        ServerError: the port belongs to another one, or it does not start.
+    """
     os.environ.update(prefect_environment(port))
     address = f"http://{HOST}:{port}"
+    home = _prefect_home(address)
+    if home and home != os.environ["PREFECT_HOME"]:  # it would show this repository's runs among others, and may end
+        raise ServerError(f"port {port} has the Prefect server of {home}: choose another one with --prefect-port")
     with _server(
         [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)],
         f"{address}/api/health",
@@ -104,11 +117,11 @@ class _Server:
         self._process = self._start()
 
     def begin(self, health: str) -> None:
-        """Wait until the address answers. Raises RuntimeError where it does not."""
+        """Wait until the address answers. Raises ServerError where it does not."""
         deadline = time.monotonic() + STARTUP_S
         while not answers(health):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start; see {self._log}")
+                raise ServerError(f"the server did not start; see {self._log}")
             time.sleep(0.3)
         threading.Thread(target=self._keep, daemon=True).start()
 
@@ -144,6 +157,14 @@ class _Server:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         unguard(self._process.pid)
+
+
+def _prefect_home(address: str) -> str | None:
+    """Where the Prefect server at an address keeps its data; None where there is none."""
+    if not answers(f"{address}/api/health"):
+        return None
+    with urllib.request.urlopen(f"{address}/api/admin/settings", timeout=10) as response:
+        return json.load(response)["home"]
 
 
 def taken(port: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scipy import stats
 
 from flows import workspace
-from flows.graph import Stage, with_needs
+from flows.graph import Stage, stage_graph, with_needs
 from stages import params as parameters
 from stages.evaluation.report.layouts import LAYOUTS, METRICS
 from stages.files import atomic_path
@@ -87,20 +88,43 @@ def targets(graph: dict[str, Stage], stages: list[str]) -> list[Stage]:
     return found
 
 
-def set_parameters(point: Point) -> None:
-    """Write the point's parameters into params.yaml, over those that stood there before the study.
+def check(name: str, grid: list[str], seeds: list[int], stages: list[str]) -> None:
+    """What can be known to be wrong with a study before anything is started.
+
+    Raises:
+        ValueError: says what it is.
+    """
+    if not NAME.fullmatch(name):
+        raise ValueError(f"a study's name has small letters, digits and dashes only, not {name!r}")
+    targets(stage_graph(), stages)
+    for point in points(grid, seeds):
+        composed(point, PARAMS_FILE)
+
+
+def composed(point: Point, base: Path) -> bytes:
+    """A params.yaml with the point's parameters, over those of `base`.
 
     Raises:
         ParamsError: there is no such parameter, or its value is impossible.
     """
-    draft = workspace.BACKUP / f"draft-{PARAMS_FILE.name}"
-    draft.write_bytes((workspace.BACKUP / PARAMS_FILE.name).read_bytes())
-    try:
-        apply_overrides(draft, [*point.overrides, f"{SEED}={point.seed}"])
-    except (DvcException, OmegaConfBaseException) as error:
-        raise ParamsError(f"{point.label}: {' '.join(str(error.__cause__ or error).split())}") from error
-    parameters.load(draft)
-    workspace.set_parameters(draft.read_bytes())
+    with TemporaryDirectory() as folder:
+        draft = Path(folder) / PARAMS_FILE.name
+        draft.write_bytes(base.read_bytes())
+        added = [text if text[0] in "+~" else f"++{text}" for text in point.overrides]  # Params says what there is
+        try:
+            apply_overrides(draft, [*added, f"{SEED}={point.seed}"])
+            parameters.load(draft)
+        except (DvcException, OmegaConfBaseException) as error:
+            raise ParamsError(f"{point.label}: {' '.join(str(error.__cause__ or error).split())}") from error
+        except ParamsError as error:
+            raise ParamsError(f"{point.label}: {str(error).removeprefix(f'{draft}: ')}") from error
+        return draft.read_bytes()
+
+
+def set_parameters(point: Point) -> None:
+    """Write the point's parameters into params.yaml, over those that stood there before the study; raises as
+    :func:`composed`."""
+    workspace.set_parameters(composed(point, workspace.BACKUP / PARAMS_FILE.name))
 
 
 def save_experiment(name: str) -> None:

@@ -31,10 +31,23 @@ def reproduce(
     prefect_port: Annotated[int, typer.Option(min=1, max=65535)] = PREFECT_PORT,
 ) -> None:
     """The whole reproduction (dvc.yaml) as a Prefect flow; the server that shows it runs at least as long."""
+    with one_line():
+        from flows.graph import stage_graph, with_needs
+
+        with_needs(stage_graph(repository()), stages)
     with watched(prefect_port):
         from flows.reproduce import reproduce as flow
 
         flow(stages, parallel=parallel)
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """What is wrong with a request, told before a server is started."""
+    try:
+        yield
+    except ValueError as error:
+        fail(" ".join(str(error).split()))
 
 
 @contextmanager
@@ -43,13 +56,16 @@ def watched(prefect_port: int) -> Iterator[None]:
 
     What the user can mend ends with code 2, a failed stage with 1: its words stand in the log.
     """
-    from flows.servers import prefect_server
+    from flows.servers import ServerError, prefect_server
 
     os.chdir(repository())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: what was started here is stopped
     server = ExitStack()
     atexit.register(server.close)  # runs after what Prefect registers later, which sends the last log lines
-    print(f"Watch it at {server.enter_context(prefect_server(prefect_port))}", flush=True)
+    try:
+        print(f"Watch it at {server.enter_context(prefect_server(prefect_port))}", flush=True)
+    except ServerError as error:
+        fail(str(error))
     import httpx
 
     from flows.stage_process import StageFailed  # Prefect reads its settings when it is imported
@@ -73,10 +89,14 @@ def ui(
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535)] = MLFLOW_PORT,
 ) -> None:
     """Prefect and MLflow servers and the flows' deployments, on localhost, until Ctrl-C."""
+    from flows.servers import ServerError
     from flows.ui import run
 
     for option, port in (("--prefect-port", prefect_port), ("--mlflow-port", mlflow_port)):
         if taken(port):  # a server of another clone would show, and start, that clone's runs
             fail(f"port {port} is taken, perhaps by the pages of another clone: choose another one with {option}")
     os.chdir(repository())
-    run(prefect_port, mlflow_port)
+    try:
+        run(prefect_port, mlflow_port)
+    except ServerError as error:
+        fail(str(error))

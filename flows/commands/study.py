@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from flows.commands.machine import watched
+from flows.commands.machine import one_line, watched
+from flows.commands.shell import repository
 from flows.servers import PREFECT_PORT
 
 SEEDS, STAGES = [0, 1, 2], ["evaluate"]
@@ -27,6 +29,11 @@ def ablate(
 
     Killed, it goes on where it was with the same command; params.yaml and all outputs are put back at the end.
     """
+    os.chdir(repository())
+    with one_line():
+        from flows import study
+
+        study.check(name, grid or [], seeds, stages)
     with watched(prefect_port):
         from flows.ablate import ablate as flow
 

@@ -76,6 +76,15 @@ def a_logged_run(address: str) -> tuple[str, str]:
     return experiment, run.info.run_id
 
 
+def of_another_clone(
+    clone: Path, original: Path, port: int, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """A flow whose port has the first clone's server."""
+    shutil.copytree(original, clone, ignore=shutil.ignore_patterns(".prefect", "mlflow"))
+    command = [sys.executable, "-m", "flows.cli", "reproduce", "--prefect-port", str(port)]
+    return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=120)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_pages_and_processes_ask_this_machine_only(dvc_repo: Path, root: Path, tmp_path: Path) -> None:
@@ -94,6 +103,8 @@ def test_pages_and_processes_ask_this_machine_only(dvc_repo: Path, root: Path, t
         ui = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         wait_until(lambda: answers(f"{prefect}/api/health") and answers(f"{tracking}/health"), 180)
+        refused = of_another_clone(tmp_path / "clone", dvc_repo, ports[0], environment)
+        assert refused.returncode == 2 and str(dvc_repo) in refused.stderr and "--prefect-port" in refused.stderr
         run = run_from_the_ui(prefect)
         experiment, logged = a_logged_run(tracking)
         with page(tmp_path / "profile") as tab:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -85,6 +86,23 @@ def test_what_was_edited_after_a_killed_study_stays(workspace: Path) -> None:
 def test_an_impossible_parameter_is_named(workspace: Path, override: str) -> None:
     with borrowed_workspace(print), pytest.raises(ParamsError, match=override.partition("=")[0].partition(".")[2]):
         study.set_parameters(study.Point((override,), 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "stages", "told"),
+    [
+        ("Bad Name", [], ["evaluate"], "small letters"),
+        ("good", ["foo.bar=1"], ["evaluate"], "foo.bar=1,seed=0: unknown key foo; allowed here: profile, seed"),
+        ("good", ["denoiser.steps=9,abc"], ["evaluate"], "denoiser.steps is 'abc'"),
+        ("good", [], ["nosuchstage"], "no such stage: nosuchstage; there are ingest, crop"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused_before_anything_is_started(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, grid: list[str], stages: list[str], told: str
+) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        study.check(name, grid, [0], stages)
 
 
 def test_summary_pairs_seeds_with_the_complete_method() -> None:
