@@ -102,7 +102,7 @@ def test_pages_and_processes_ask_this_machine_only(dvc_repo: Path, root: Path, t
     with (tmp_path / "ui.log").open("w") as log:
         ui = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        wait_until(lambda: answers(f"{prefect}/api/health") and answers(f"{tracking}/health"), 180)
+        wait_until(lambda: answers(f"{prefect}/api/health") and answers(f"{tracking}/health"), 400)
         refused = of_another_clone(tmp_path / "clone", dvc_repo, ports[0], environment)
         assert refused.returncode == 2 and str(dvc_repo) in refused.stderr and "--prefect-port" in refused.stderr
         run = run_from_the_ui(prefect)
