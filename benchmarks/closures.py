@@ -20,6 +20,7 @@ from dreamtalk_models.closures import MOUTH, Closure
 from dreamtalk_models.face_model import FaceModel
 from stages import params
 from stages.columns import Columns
+from stages.program import one_line_errors
 from stages.training.denoiser import Lips
 
 HALF = 0.5
@@ -30,6 +31,7 @@ def touching(lips: Lips, expression: np.ndarray) -> np.ndarray:
     return lips.closed(torch.from_numpy(np.array(expression, np.float32))).mean(1).numpy() >= HALF
 
 
+@one_line_errors("closures", ValueError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path())
@@ -38,7 +40,9 @@ def main() -> None:
     face = FaceModel.load(root / "models" / "face_model" / "face_model.npz")
     lips = Lips(Closure(face, face.mean.new_zeros(face.identity_dim), MOUTH), gap)
     truth, rows = Columns(root / "data" / "motion"), {}
-    for folder in sorted(path.parent for path in (root / "generated").glob("*/motion.arrow")):
+    if not (folders := sorted(path.parent for path in (root / "generated").glob("*/motion.arrow"))):
+        raise FileNotFoundError("generated/ holds no motion: `dvc repro generate` makes it")
+    for folder in folders:
         made = Columns(folder)
         pairs = [(touching(lips, truth[clip]["expression"]), touching(lips, made[clip]["expression"])) for clip in made]
         true, ours = (np.concatenate(part) for part in zip(*pairs, strict=True))

@@ -47,6 +47,7 @@ from stages.features.face_model import Meshes, learn
 from stages.features.fit import MODEL
 from stages.features.fit_quality import identity_ratio, quality
 from stages.features.landmark_fit import fit_landmarks
+from stages.program import one_line_errors
 
 BLOCK, SCORED = 25, (2, 5, 8)
 STRENGTHS = np.logspace(-3, 5, 17)
@@ -189,6 +190,7 @@ def emotion_transfer(clips: list[Clip], features: list[np.ndarray]) -> tuple[int
     return int((emotion[distance.argmin(1)] == emotion).sum()), len(clips)
 
 
+@one_line_errors("fit_agreement", ValueError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)

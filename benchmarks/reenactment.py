@@ -31,6 +31,7 @@ from stages.evaluation.motion import Motion, Pose
 from stages.evaluation.portrait import MESH_POINTS, Portrait
 from stages.evaluation.rendering import draw, driving, warp
 from stages.features.landmark_fit import fit_landmarks
+from stages.program import one_line_errors
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SHOWN = 8  # frames in a strip
@@ -86,6 +87,7 @@ def strip(rows: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(list(row[shown]), axis=1) for row in rows])
 
 
+@one_line_errors("reenactment", ValueError)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)

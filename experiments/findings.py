@@ -237,7 +237,10 @@ def main() -> int:
         settings = parameters.load()
         results, clips = read(CLAIMS_STUDY)
         coupling, _ = read(COUPLING_STUDY)
-    except (parameters.ParamsError, FileNotFoundError) as error:
+    except parameters.ParamsError as error:
+        print(f"findings: {error}", file=sys.stderr)
+        return 2
+    except FileNotFoundError as error:
         print(f"findings: {error}; run the studies first (docstring of experiments/findings.py)", file=sys.stderr)
         return 2
     found = [compare(claim, clips) for claim in CLAIMS]
