@@ -171,6 +171,16 @@ def gap(results: pd.DataFrame, metric: str, worse: str, better: str, setting: st
     }
 
 
+def change(results: pd.DataFrame, metric: str, worse: str, better: str, settings: Sequence[str]) -> dict[str, float]:
+    """By how much a gap is larger under the first setting than under the last: mean and 95 % interval over seeds."""
+    with_it, without = (
+        per_seed(results, "train_style_predictor", metric, worse, setting)
+        - per_seed(results, "train_style_predictor", metric, better, setting)
+        for setting in (settings[0], settings[-1])
+    )
+    return dict(zip(("mean", "low", "high"), interval(with_it - without), strict=True))
+
+
 def clusters(results: pd.DataFrame) -> dict[str, pd.Series]:
     """Figure 13 as numbers of each seed: purity and silhouette of style codes by speaker and by emotion."""
     names = [f"style_{kind}/{label}" for kind in ("purity", "silhouette") for label in ("speaker", "emotion")]
@@ -208,7 +218,7 @@ def forest(found: Sequence[Comparison]) -> Figure:
     axes.axvline(0, color="0.3", linewidth=0.8)
     labels = [f"{one.claim.number} {one.claim.text} ({METRICS[one.claim.metric].label})" for one in found]
     axes.set_yticks([-place for place in range(len(found))], labels, fontsize=8)
-    axes.set_xlabel("better by, % of the value compared with; bars: 95 % over clips and seeds")
+    axes.set_xlabel("better by, % (bars: 95 % over clips and seeds)")
     return figure
 
 
@@ -270,6 +280,7 @@ def main() -> int:
         draws=draws,
         mean_code=per_seed(results, "train_style_predictor", f"{distance}/mean_code", "full").mean(),
         speaker=speaker,
+        change={by: change(coupling, f"{distance}/{by}", "no_speaker_info", "full", settings_of) for by in DRAWS},
         clusters=clusters(results),
         guidance=guidance.groupby("scale").mean(),
         limits=limits(guidance),
