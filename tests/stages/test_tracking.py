@@ -15,9 +15,10 @@ from stages import tracking
 from stages.params import load
 
 STAGE = """
-import os, sys, time
+import signal, sys, time
 from pathlib import Path
 from stages import params, tracking
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let their background jobs ignore it
 with tracking.stage_run(sys.argv[1], params.load(), ["training"]):
     Path(sys.argv[1]).touch()
     time.sleep(600)
@@ -56,7 +57,7 @@ def test_the_run_of_a_killed_stage_is_ended_by_the_next_stage_and_living_ones_go
     with tracking.stage_run("next", load(), ["training"]):
         assert statuses() == {"killed": "KILLED", "living": "RUNNING", "next": "RUNNING"}
     living.send_signal(signal.SIGINT)
-    living.wait()
+    living.wait(60)
     tracking.end_left_runs()
     assert statuses() == {"killed": "KILLED", "living": "FAILED", "next": "FINISHED"}
     assert not list(tracking.RUNNING.iterdir())
