@@ -149,6 +149,13 @@ def _table(clips: pd.DataFrame, variant: str, metric: str) -> pd.DataFrame:
     return clips[clips["variant"] == variant].pivot(index="seed", columns="clip_id", values=metric)
 
 
+def compared(clips: pd.DataFrame) -> pd.DataFrame:
+    """The clips' scores that the claims are checked on, so that anybody can check them anew."""
+    variants = {name for claim in CLAIMS for name in (claim.first, claim.second)}
+    chosen = clips[clips["variant"].isin(variants)]
+    return chosen[["variant", "seed", "clip_id", *dict.fromkeys(claim.metric for claim in CLAIMS)]]
+
+
 def per_seed(
     results: pd.DataFrame, stage: str, metric: str, variant: str = "", setting: str | None = None
 ) -> pd.Series:
@@ -297,6 +304,7 @@ def main() -> int:
     table = table.drop(columns="claim")
     for file, content in (
         (folder / "claims.csv", table.to_csv(index=False)),
+        (folder / "clips.csv", compared(clips).to_csv(index=False, float_format="%.6g")),
         (folder / "guidance.csv", guidance.to_csv(index=False)),
         (folder / "coupling.csv", coupling.to_csv(index=False)),
         (OUT / "findings.md", text),

@@ -111,6 +111,8 @@ def test_the_page_says_what_the_numbers_say(studies: Path) -> None:
     assert "comes and goes with what faces foretell is **not shown**" in page  # it is the same in both corpora
     assert page.count("+1.00 [+1.00, +1.00] | higher |") == 4
     assert (studies / "docs" / "findings" / "claims.png").stat().st_size > 1000
+    kept = pd.read_csv(studies / "docs" / "findings" / "clips.csv")
+    assert findings.compare(findings.CLAIMS[0], kept).difference == pytest.approx(sync["difference"], rel=1e-4)
 
 
 def test_without_studies_it_says_what_to_run(studies: Path, capsys: pytest.CaptureFixture) -> None:
