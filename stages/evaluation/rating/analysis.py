@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stages.evaluation.rating.answers import collect
+from stages.evaluation.rating.answers import collect, read_key
 
 LEVEL = 0.95
 LOWEST, HIGHEST = 1, 5
@@ -81,15 +81,7 @@ def per_participant(ratings: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _key(path: Path) -> dict:
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        whole = {"page", "aspects"} <= about.keys()
-        whole &= all({"method", "clip_id"} <= video.keys() for video in about["videos"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{path.name} is not the key, OUT.key.json, that rating-page wrote")
-    return about
+    return read_key(path, "OUT.key.json, that rating-page", lambda about: "aspects" in about)
 
 
 def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:

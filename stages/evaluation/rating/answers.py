@@ -7,6 +7,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
+def read_key(path: Path, name: str, whole: Callable[[dict], bool]) -> dict:
+    """The key of a page: which video is which.
+
+    Args:
+        name: of such a key and of the command that writes it, for the error.
+        whole: does it have what only this kind of page has?
+
+    Raises:
+        ValueError: it is no such key.
+    """
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        good = "page" in about and whole(about)
+        good &= all({"method", "clip_id"} <= video.keys() for video in about["videos"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        good = False
+    if not good:
+        raise ValueError(f"{path.name} is not the key, {name} wrote")
+    return about
+
+
 def collect(
     files: Sequence[Path], read: Callable[[Path], tuple[str, list[dict]]], what: str
 ) -> tuple[dict[str, tuple[Path, list[dict]]], list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats
 
-from stages.evaluation.rating.answers import collect
+from stages.evaluation.rating.answers import collect, read_key
 
 LEVEL = 0.95
 SIDES = ("left", "right")
@@ -89,15 +89,9 @@ def analyse(key: Path, files: Sequence[Path]) -> Preference:
 
 
 def _key(path: Path) -> dict:
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        whole = {"page", "asked"} <= about.keys() and len(about["methods"]) == 2
-        whole &= all({"method", "clip_id"} <= video.keys() for video in about["videos"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{path.name} is not the key, OUT.pairs.json, that preference-page wrote")
-    return about
+    return read_key(
+        path, "OUT.pairs.json, that preference-page", lambda about: "asked" in about and len(about["methods"]) == 2
+    )
 
 
 def _read(path: Path, about: Mapping) -> tuple[str, list[dict]]:
