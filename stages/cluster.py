@@ -44,7 +44,10 @@ def on_cluster(address: str, function: Callable[..., None], calls: Sequence[tupl
         futures = [client.submit(_there, str(Path.cwd()), function, call, pure=False) for call in calls]
         try:
             for future in _as_completed(client, address, futures):
-                yield future.result()
+                if future.status in ("error", "cancelled"):
+                    future.result()  # raises; of one that is done it would ask a worker, who may be gone by now
+                future.release()  # or it is done again where its worker is lost
+                yield
         except CancelledError as error:
             raise ClusterError(
                 f"the Dask scheduler at {address} is gone; what was finished is kept: start it and its workers, "
