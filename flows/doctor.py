@@ -50,7 +50,8 @@ def findings(root: Path) -> Iterator[Finding]:
 
 
 def table(rows: list[Finding]) -> Table:
-    result = Table("what", "state", "detail", title="dreamtalk doctor", title_justify="left")
+    result = Table("what", "state", title="dreamtalk doctor", title_justify="left")
+    result.add_column("detail", overflow="fold")  # paths are there to be copied
     for row in rows:
         result.add_row(row.what, f"[{COLOURS[row.state]}]{row.state}[/]", row.detail)
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from rich.table import Table
@@ -10,6 +9,7 @@ from rich.table import Table
 from stages import params as parameters
 from stages import shards, tables
 from stages.corpus import crop
+from stages.corpus.reasons import kind
 
 REASONS = 5
 
@@ -40,7 +40,7 @@ def _clips(folder: Path) -> list[tuple[str, str]]:
         return [("clips", "none yet: `dvc repro validate`")]
     clips, quarantine = tables.read(folder / "clips.parquet"), tables.read(folder / "quarantine.parquet")
     hours = (clips["frames"] / clips["fps"]).sum() / 3600
-    kinds = quarantine["reason"].map(lambda reason: re.sub(r"\d[\d.]*", "#", reason)).value_counts()
+    kinds = quarantine["reason"].map(kind).value_counts()
     reasons = [("", f"{count} x {reason}") for reason, count in kinds.head(REASONS).items()]
     kept = f"{len(clips)} clips of {clips['speaker'].nunique()} speakers, {hours:.2f} h"
     return [("clips", kept), ("quarantine", f"{len(quarantine)} refused"), *reasons]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import multiprocessing
-import re
 import shutil
 import tarfile
 from collections import Counter
@@ -26,6 +25,7 @@ from stages import columns, shards, tables
 from stages import params as parameters
 from stages.cluster import ClusterError
 from stages.corpus.clip import Reject, crop_item, refusal
+from stages.corpus.reasons import kind
 from stages.corpus.sync_filter import judge
 from stages.corpus.takes import TakeFinder
 from stages.files import fresh_dir, sha256
@@ -201,21 +201,16 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 def _thumbnails(rejected: list[dict], shown: Counter[str]) -> Iterator[dict]:
     """Rows of tables.THUMBNAILS for the first few of each kind of reason; takes the pictures out of `rejected`."""
     for row in rejected:
-        shown[kind := _kind(row["reason"])] += 1
+        shown[same := kind(row["reason"])] += 1
         jpeg = row.pop("jpeg")
-        if shown[kind] <= THUMBNAILS:
+        if shown[same] <= THUMBNAILS:
             picture = base64.b64decode(jpeg) if jpeg else None
             yield {name: row[name] for name in ("item_id", "start_s", "reason")} | {"jpeg": picture}
 
 
-def _kind(reason: str) -> str:
-    """A reason without its numbers and details."""
-    return re.sub(r"\d[\d.]*", "#", re.split(r"[:,]", reason)[0])
-
-
 def _summary(rejected: list[dict]) -> str:
-    """Reasons and how often, the numbers in them left out."""
-    reasons = Counter(_kind(row["reason"]) for row in rejected)
+    """Kinds of reasons and how often."""
+    reasons = Counter(kind(row["reason"]) for row in rejected)
     counted = ", ".join(f"{count} x {reason!r}" for reason, count in reasons.most_common())
     return f"{len(rejected)} rejected" + (f" ({counted})" if rejected else "")
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager, nullcontext
 
 import cv2
 import numpy as np
-from mediapipe.python.solutions.face_detection import FaceDetection
-from mediapipe.python.solutions.face_mesh import FaceMesh as _FaceMesh
 
 LANDMARKS = 478  # 468 of the mesh, then 2 x 5 of the irises
 DETECTOR_CONFIDENCE = 0.5
@@ -45,8 +43,11 @@ class FaceMesh:
     """
 
     def __init__(self, static: bool = False, max_faces: int = 1) -> None:
+        # mediapipe takes a second to import, which those who only ask for the state of a corpus need not wait
+        from mediapipe.python.solutions import face_mesh
+
         with _quiet():
-            self._mesh = _FaceMesh(
+            self._mesh = face_mesh.FaceMesh(
                 static_image_mode=static,
                 max_num_faces=max_faces,
                 refine_landmarks=True,
@@ -94,6 +95,8 @@ class FaceDetector:
     """Boxes of all faces down to about a tenth of the picture's shorter side; a context manager."""
 
     def __init__(self) -> None:
+        from mediapipe.python.solutions.face_detection import FaceDetection
+
         with _quiet():
             self._far, self._near = (FaceDetection(DETECTOR_CONFIDENCE, model_selection=model) for model in (1, 0))
             for detector in (self._far, self._near):

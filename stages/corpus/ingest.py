@@ -5,7 +5,6 @@ What is wrong with a list or a corpus as a whole stands in data/raw/defects.parq
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 
 from stages import params as parameters
 from stages import tables, tracking
+from stages.corpus.reasons import kind
 from stages.corpus.sources import SourceError, demo, folder, hdtf, mead, ravdess, voxceleb2
 from stages.files import fresh_dir
 from stages.params import Params
@@ -65,7 +65,7 @@ def say(table: pd.DataFrame, defects: pd.DataFrame) -> None:
 
 def _reasons(failed: pd.DataFrame) -> list[str]:
     """A line for each kind of reason, with the first item that has it and how many more there are."""
-    kinds = _by_kind((_kind(row.reason), f"failed: {row.origin!r} {row.reason}") for row in failed.itertuples())
+    kinds = _by_kind((kind(row.reason), f"failed: {row.origin!r} {row.reason}") for row in failed.itertuples())
     return [line + (f" (and {more} more)" if more else "") for line, more in kinds]
 
 
@@ -73,7 +73,7 @@ def _remarks(defects: pd.DataFrame) -> list[str]:
     """A line for each kind of remark on a file, likewise."""
     kinds = _by_kind(
         (
-            (row.kind, row.file, _kind(row.problem), _kind(row.consequence)),
+            (row.kind, row.file, kind(row.problem), kind(row.consequence)),
             f"{row.kind}: {_place(row)}: {row.problem} ({row.consequence})",
         )
         for row in defects.itertuples()
@@ -81,17 +81,11 @@ def _remarks(defects: pd.DataFrame) -> list[str]:
     return [line + (f"; {more} more remarks like this on the file" if more else "") for line, more in kinds]
 
 
-def _kind(reason: str) -> str:
-    """A reason without its names, which stand in quotes or have a number in them, and without numbers but HTTP's."""
-    unnamed = re.sub(r"(?<!\w)'[^']*'|\"[^\"]*\"", "#", reason)
-    return re.sub(r"(?<!\S)(?<!HTTP )\S*\d\S*", "#", unnamed)
-
-
 def _by_kind(lines: Iterable[tuple[Hashable, str]]) -> list[tuple[str, int]]:
     """Of (kind, line) pairs the first line of each kind, and how many more there are of it."""
     kinds = defaultdict(list)
-    for kind, line in lines:
-        kinds[kind].append(line)
+    for of, line in lines:
+        kinds[of].append(line)
     return [(same[0], len(same) - 1) for same in kinds.values()]
 
 

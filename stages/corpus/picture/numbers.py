@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stages import tables
+from stages.corpus.reasons import kind
 from stages.corpus.together import styles
 
 SPLITS = ("train", "val", "test", "judge")
@@ -89,9 +90,8 @@ def by_style(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def folded(reasons: pd.Series) -> pd.Series:
-    """Reasons of one kind as one line: numbers in them become "…"."""
-    reasons = reasons.fillna("no reason given").astype(str).str.replace(r"\s+", " ", regex=True)
-    return reasons.str.replace(r"\d+(\.\d+)?", "…", regex=True).str.slice(0, REASON)
+    """Each reason's kind, as long as fits."""
+    return reasons.fillna("no reason given").astype(str).map(kind).str.slice(0, REASON)
 
 
 def rejections(quarantine: pd.DataFrame) -> pd.DataFrame:
