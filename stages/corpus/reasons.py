@@ -6,6 +6,6 @@ import re
 
 
 def kind(reason: str) -> str:
-    """A reason without what differs from item to item: quoted names, and words with a digit in them but HTTP's codes."""
+    """A reason without what differs from item to item: quoted names, and words with a digit but HTTP codes."""
     unnamed = re.sub(r"(?<!\w)'[^']*'|\"[^\"]*\"", "…", " ".join(reason.split()))
     return re.sub(r"(?<!\S)(?<!HTTP )\S*\d\S*", "…", unnamed)

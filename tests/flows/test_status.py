@@ -39,4 +39,4 @@ def test_from_nothing_to_clips(here: Path) -> None:
     tables.write(tables.from_rows(refused, tables.QUARANTINE), tables.QUARANTINE, Path("data/clips/quarantine.parquet"))
     found = rows()
     assert ("clips", "1 clips of 1 speakers, 1.00 h") in found
-    assert found[-2:] == [("quarantine", "2 refused"), ("", "2 x only # s with a face")]
+    assert found[-2:] == [("quarantine", "2 refused"), ("", "2 x only … s with a face")]
