@@ -90,8 +90,8 @@ class PIRenderer(nn.Module):
     def animate(self, studied: Studied, driving: Tensor, stage: str = "edit") -> dict[str, Tensor]:
         """Frames of studied portraits, one for each row of `driving`, or one for all; else as :meth:`forward`."""
         descriptor = self.mapping_net(driving)
-        # float32 under autocast too: bfloat16 cannot tell neighbouring pixels of a picture apart
-        flow = self.warpping_net(studied.warping, descriptor).float()
+        # the portrait's precision under autocast too: bfloat16 cannot tell neighbouring pixels of a picture apart
+        flow = self.warpping_net(studied.warping, descriptor).to(studied.portrait.dtype)
         warped = warp(studied.portrait.expand(len(flow), -1, -1, -1), flow)
         output = {"flow_field": flow, "warp_image": warped}
         if stage == "edit":

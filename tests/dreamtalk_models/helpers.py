@@ -15,8 +15,10 @@ def weights(vectors: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
     return {prefix + key.removeprefix("w/"): value for key, value in vectors.items() if key.startswith("w/")}
 
 
-def assert_golden(actual: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+def assert_golden(actual: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
+    """`atol` is for values around 1: what adds up large ones rounds as much more, on every processor differently."""
+    scale = max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=atol * scale)
 
 
 def overfit(module: nn.Module, loss: Callable[[], Tensor], steps: int = 80, rate: float = 1e-2) -> tuple[float, float]:

