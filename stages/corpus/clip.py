@@ -11,6 +11,7 @@ import numpy as np
 from stages.corpus.decode import MediaError, frames, probe, read_audio
 from stages.corpus.encode import write_mp4, write_wav
 from stages.corpus.faces import box, edge
+from stages.corpus.gaps import bridged
 from stages.corpus.sync_filter import out_of_sync
 from stages.corpus.takes import Meant, Take, TakeFinder
 from stages.corpus.thumbnails import glimpse, thumbnail
@@ -79,19 +80,6 @@ def crop_item(
     if len(clips) == 1:
         _rename(clips[0], item["item_id"], media, landmarks)
     return clips, rejected, landmarks
-
-
-def interpolated(landmarks: list[np.ndarray | None]) -> np.ndarray:
-    """(n, 478, 3): frames without a face lie on the line between their neighbours; the first and last have one."""
-    known = np.array([i for i, points in enumerate(landmarks) if points is not None])
-    values = np.stack([landmarks[i] for i in known]).reshape(len(known), -1)
-    steps = np.arange(len(landmarks))
-    if len(known) == len(steps):
-        return values.reshape(len(steps), -1, 3)
-    after = np.clip(np.searchsorted(known, steps), 1, len(known) - 1)
-    left, right = known[after - 1], known[after]
-    share = ((steps - left) / (right - left)).astype(np.float32)[:, None]
-    return (values[after - 1] * (1 - share) + values[after] * share).reshape(len(steps), -1, 3)
 
 
 def origin(item: dict) -> dict:
@@ -197,9 +185,7 @@ def _landmarks(take: Take, count: int, crop: Crop) -> tuple[np.ndarray, float]:
         raise Reject(
             f"a face in only {rate:.0%} of frames, less than crop.min_detection_rate = {crop.min_detection_rate:g}"
         )
-    if found[-1] is None:
-        found[-1] = next(points for points in reversed(found) if points is not None)
-    return interpolated(found), rate
+    return bridged(found), rate
 
 
 def _squares(take: Take, points: np.ndarray, crop: Crop, zoom: float) -> np.ndarray:

@@ -37,7 +37,7 @@ THUMBNAILS = 12  # pictures kept of each kind of rejection
 KILLED = "it killed the process that cropped it: a crash in a decoder, or out of memory"
 PLACES = ("path", "audio_path")  # where equal content lies changes nothing
 CODE = (  # what decides a shard's bytes
-    "crop", "clip", "decode", "encode", "faces", "shots", "sync_filter", "takes", "thumbnails", "windows",
+    "crop", "clip", "decode", "encode", "faces", "gaps", "shots", "sync_filter", "takes", "thumbnails", "windows",
 )  # fmt: skip
 TAR, ARROW, ROWS = "clips.tar", "landmarks.arrow", "rows.json"
 

@@ -37,6 +37,7 @@ CODE = (
     "stages/evaluation",
     "stages/features/sync_inputs.py",
     "stages/corpus/faces.py",
+    "stages/corpus/gaps.py",
 )
 
 

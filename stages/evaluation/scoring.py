@@ -17,6 +17,7 @@ from dreamtalk_models.identity_judge import IdentityJudge
 from dreamtalk_models.syncnet import SyncNet
 from stages.corpus import decode
 from stages.corpus.faces import LANDMARKS, FaceMesh
+from stages.corpus.gaps import bridged
 from stages.evaluation.metrics import landmark_distance as lmd
 from stages.evaluation.metrics.identity import ArcFace, Fisherfaces, Recogniser, aligned_faces, csim
 from stages.evaluation.metrics.lip_sync import lip_sync
@@ -177,18 +178,6 @@ def score(video: Video, truth: Truth, sound: Sound | None, judges: Judges) -> Sc
     return Scores(values, notes)
 
 
-def filled(mesh: np.ndarray) -> np.ndarray:
-    """Landmarks (n, 478, 3) with gaps (NaN) bridged linearly, and held at the ends; at least one frame has a face."""
-    known = np.flatnonzero(lmd.found(mesh))
-    if len(known) == len(mesh):
-        return mesh
-    frame = np.arange(len(mesh))
-    after = known[np.searchsorted(known, frame).clip(max=len(known) - 1)]
-    before = known[(np.searchsorted(known, frame, side="right") - 1).clip(min=0)]
-    weight = np.where(after > before, (frame - before) / np.maximum(after - before, 1), 0.0)[:, None, None]
-    return ((1 - weight) * mesh[before] + weight * mesh[after]).astype(mesh.dtype)
-
-
 def _square(frame: np.ndarray, size: int) -> np.ndarray:
     if frame.shape[:2] == (size, size):
         return frame
@@ -220,7 +209,7 @@ def _sync_obstacle(video: Video, settings: Settings) -> str | None:
 
 
 def _sync(video: Video, sound: Sound, net: SyncNet, crop: Callable, vshift: int, suffix: str) -> dict[str, float]:
-    crops = crop(video.frames, filled(video.mesh), net.config["size"])
+    crops = crop(video.frames, bridged(video.mesh), net.config["size"])
     heard = sync_inputs.mfcc(*sound, frames=len(crops))
     result = lip_sync(net, crops, heard, vshift)
     return {

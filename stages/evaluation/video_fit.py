@@ -10,9 +10,10 @@ import torch
 
 from dreamtalk_models.face_model import FaceModel
 from stages.corpus import decode
-from stages.corpus.clip import RIVAL, interpolated
+from stages.corpus.clip import RIVAL
 from stages.corpus.encode import write_mp4
 from stages.corpus.faces import FaceDetector, FaceMesh, edge
+from stages.corpus.gaps import bridged
 from stages.evaluation.coefficients import Coefficients
 from stages.evaluation.inputs import InputError, check_input
 from stages.evaluation.motion import Pose
@@ -78,11 +79,7 @@ def video_landmarks(path: Path, fps: float, min_detection_rate: float) -> tuple[
         raise InputError(f"{path}: a face is seen in {len(seen)} of {len(found)} frames only; give a video of one face")
     if 2 * sum(looks) > len(looks):
         raise InputError(f"{path}: two faces, the second nearly as large as the first; cut the picture to one of them")
-    found[0], found[-1] = (
-        found[0] if found[0] is not None else seen[0],
-        found[-1] if found[-1] is not None else seen[-1],
-    )
-    return interpolated(found), (width, height)
+    return bridged(found), (width, height)
 
 
 def _has_rival(boxes: np.ndarray) -> bool:

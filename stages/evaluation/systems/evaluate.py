@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from dreamtalk_models.face_model import FaceModel
 from stages import params, shards, tables, tracking
 from stages.columns import KEY, Columns, write_shard
+from stages.corpus.gaps import bridged
 from stages.corpus.media import Clips
 from stages.evaluation import scoring
 from stages.evaluation.compare import Wanted, is_video, videos, wanted
@@ -56,7 +57,7 @@ def score_shard(
             values, more = scoring.score(video, real, sound, judges)
             notes += more
             if values["face_rate"] >= max(rulers.min_face_rate, 1 / len(video.frames)):
-                found = fit_landmarks(_face_model(model), scoring.filled(video.mesh), fit)
+                found = fit_landmarks(_face_model(model), bridged(video.mesh), fit)
                 motion.append({KEY: clip_id, "expression": found["expression"]})
             else:
                 notes.append("motion not judged: too few frames with a face")

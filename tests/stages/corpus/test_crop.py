@@ -17,7 +17,7 @@ import pytest
 from stages import shards, tables
 from stages.columns import Columns
 from stages.corpus import crop as stage
-from stages.corpus.clip import Reject, crop_item, interpolated
+from stages.corpus.clip import Reject, crop_item
 from stages.corpus.crop import assemble, crop_all, crop_shard
 from stages.corpus.decode import read_audio, read_video
 from stages.corpus.encode import write_mp4, write_wav
@@ -151,12 +151,6 @@ def test_what_lies_outside_repeats_the_edge():
     out = cut_out(rgb, (-4, -6, 40), 40)
     assert np.array_equal(out[6:26, 4:34], rgb)
     assert np.array_equal(out[0, 4:34], rgb[0]) and np.array_equal(out[30, 4:34], rgb[-1])
-
-
-def test_interpolation():
-    a, b = np.zeros((478, 3), np.float32), np.ones((478, 3), np.float32)
-    assert interpolated([a, None, None, None, b])[:, 0, 0].tolist() == [0, 0.25, 0.5, 0.75, 1]
-    assert np.array_equal(interpolated([a, b]), np.stack([a, b]))
 
 
 def sources(rows: list[dict]):

@@ -12,7 +12,7 @@ import torch
 from dreamtalk_models import checkpoints
 from dreamtalk_models.syncnet import SyncNet
 from stages.corpus.encode import write_mp4
-from stages.evaluation.scoring import Judges, Settings, Sound, Truth, Video, filled, read_video, score, squares
+from stages.evaluation.scoring import Judges, Settings, Sound, Truth, Video, read_video, score, squares
 
 SETTINGS = Settings(size=256, vshift=5, min_face_rate=0.5)
 
@@ -88,14 +88,6 @@ def test_the_published_network_judges_under_its_own_name(tmp_path: Path, talking
     video = Video(talking.frames[:7])
     values, _ = score(video, Truth(video.frames, video.points), Sound(talking.sound, 16000), judges)
     assert {"sync_conf", "sync_dist", "sync_offset"} <= set(values) and "sync_conf_corpus" not in values
-
-
-def test_gaps_in_landmarks_are_bridged():
-    mesh = np.full((5, 478, 3), np.nan, np.float32)
-    mesh[1], mesh[3] = 10, 20
-    assert filled(mesh)[:, 7, 1].tolist() == [10, 10, 15, 20, 20]
-    whole = np.ones((2, 478, 3))
-    assert filled(whole) is whole
 
 
 def test_frames_of_any_size_become_squares():

@@ -12,9 +12,9 @@ from benchmarks.fit_agreement import agreement, lead_of
 from benchmarks.fit_truth import blinks, distance, matches
 from stages import columns, params, tables
 from stages.corpus import decode
-from stages.corpus.clip import interpolated
 from stages.corpus.demo import write_corpus
 from stages.corpus.faces import FaceMesh
+from stages.corpus.gaps import bridged
 from stages.features import face_model
 from stages.features.fit_quality import quality
 from stages.features.landmark_fit import fit_landmarks, mesh_px
@@ -55,7 +55,7 @@ def test_lips_and_blinks_of_generated_faces_come_through(tmp_path: Path, root: P
         for row in clips:
             name = Path(row["path"]).stem
             mesh.reset()
-            landmarks[name] = interpolated([mesh.landmarks(f) for f in decode.frames(tmp_path / row["path"], 25)])
+            landmarks[name] = bridged([mesh.landmarks(f) for f in decode.frames(tmp_path / row["path"], 25)])
             about = {key: row[key] for key in ("speaker", "emotion", "level")}
             split.append({"clip_id": name, **about, "split": "test" if row["speaker"] == unseen else "train"})
     rows = [{"clip_id": name, "landmarks": points.reshape(len(points), -1)} for name, points in landmarks.items()]
