@@ -24,8 +24,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from flows.study import STUDIES, interval
+from flows.study import STUDIES
 from stages import params as parameters
+from stages.evaluation.metrics.summary import student_interval
 from stages.evaluation.report.layouts import METRICS
 from stages.evaluation.report.statistics import paired_p
 from stages.files import atomic_path
@@ -171,7 +172,7 @@ def per_seed(
 def gap(results: pd.DataFrame, metric: str, worse: str, better: str, setting: str | None = None) -> dict[str, float]:
     """By how much one style predictor's code distance exceeds another's: mean and 95 % interval over seeds."""
     values = [per_seed(results, "train_style_predictor", metric, name, setting) for name in (worse, better)]
-    return dict(zip(("mean", "low", "high"), interval(values[0] - values[1]), strict=True)) | {
+    return student_interval(values[0] - values[1]) | {
         "worse": values[0].mean(),
         "better": values[1].mean(),
         "seeds": len(values[0]),
@@ -185,7 +186,7 @@ def change(results: pd.DataFrame, metric: str, worse: str, better: str, settings
         - per_seed(results, "train_style_predictor", metric, better, setting)
         for setting in (settings[0], settings[-1])
     )
-    return dict(zip(("mean", "low", "high"), interval(with_it - without), strict=True))
+    return student_interval(with_it - without)
 
 
 def clusters(results: pd.DataFrame) -> dict[str, pd.Series]:

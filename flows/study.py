@@ -13,17 +13,16 @@ from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
-from scipy import stats
 
 from flows import workspace
 from flows.graph import Stage, stage_graph, with_needs
 from stages import params as parameters
+from stages.evaluation.metrics.summary import student_interval
 from stages.evaluation.report.layouts import LAYOUTS, METRICS
 from stages.files import atomic_path
 from stages.params import PARAMS_FILE, ParamsError
 
 STUDIES = Path("reports/studies")
-CONFIDENCE = 0.95
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 SEED = "training_seed"
 SCORES = "per_clip.parquet"
@@ -155,26 +154,14 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
     for (setting, stage, variant, metric), values in table.iterrows():
         reference = (setting, stage, full) if (full := _full(variant)) else (first, stage, variant)
         row = {"setting": setting, "stage": stage, "variant": variant, "metric": metric}
-        row |= {"seeds": int(values.notna().sum()), **dict(zip(("mean", "low", "high"), interval(values), strict=True))}
+        row |= {"seeds": int(values.notna().sum()), **student_interval(values)}
         if (*reference, metric) in table.index and reference != (setting, stage, variant):
-            against = interval(values - table.loc[(*reference, metric)])
+            against = student_interval(values - table.loc[(*reference, metric)])
             row["against"] = full or first
-            row |= dict(zip(("difference", "difference_low", "difference_high"), against, strict=True))
+            row |= dict(zip(("difference", "difference_low", "difference_high"), against.values(), strict=True))
         rows.append(row)
     columns = [*rows[0], "against", "difference", "difference_low", "difference_high"]
     return pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
-
-
-def interval(values: pd.Series) -> tuple[float, float, float]:
-    """Mean and the ends of its 95 % interval; not a number from less than two values."""
-    values = values.dropna().to_numpy(float)
-    if not len(values):
-        return np.nan, np.nan, np.nan
-    mean = values.mean()
-    if len(values) < 2:
-        return mean, np.nan, np.nan
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return mean, mean - half, mean + half
 
 
 def worth_a_column(names: pd.Series, wanted: list[str] | None) -> pd.Series:

@@ -118,8 +118,3 @@ def test_summary_pairs_seeds_with_the_complete_method() -> None:
     assert ablated["against"] == "full" and ablated["difference"] == pytest.approx(1.01)
     assert 0.9 < ablated["difference_low"] < 1.01 < ablated["difference_high"] < 1.1
     assert "*" in study.markdown(study.summarise(results))
-
-
-def test_one_seed_has_no_interval() -> None:
-    mean, low, high = study.interval(pd.Series([2.0]))
-    assert mean == 2.0 and math.isnan(low) and math.isnan(high)

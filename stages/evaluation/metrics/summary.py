@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 LEVEL = 0.95
 
@@ -36,3 +39,14 @@ def bootstrap_interval(values: np.ndarray, resamples: int, seed: int) -> tuple[f
     means = [rng.choice(values, len(values)).mean() for _ in range(resamples)]
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def student_interval(values: Sequence[float]) -> dict[str, float]:
+    """`mean` of a few values and `low`, `high` of its 95 % Student interval, NaN left out; what is unknown is NaN."""
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return dict.fromkeys(("mean", "low", "high"), np.nan)
+    mean = float(known.mean())
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(known) - 1) * stats.sem(known)) if len(known) > 1 else np.nan
+    return {"mean": mean, "low": mean - reach, "high": mean + reach}

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from stages.evaluation.metrics.summary import LEVEL, student_interval
 from stages.evaluation.rating.answers import collect, read_key
 
-LEVEL = 0.95
 LOWEST, HIGHEST = 1, 5
 
 
@@ -117,7 +117,7 @@ def _aspect(name: str, ratings: pd.DataFrame) -> tuple[list[dict], list[dict], l
     }
     counts = ratings["method"].value_counts()
     means = [
-        {"aspect": name, "method": m, **_mean(x), "participants": len(x), "ratings": int(counts[m])}
+        {"aspect": name, "method": m, **student_interval(x), "participants": len(x), "ratings": int(counts[m])}
         for m, x in groups.items()
     ]
     alike = not any(np.ptp(x) for x in groups.values())  # all say the same of each method: nothing to test with
@@ -143,11 +143,3 @@ def _aspect(name: str, ratings: pd.DataFrame) -> tuple[list[dict], list[dict], l
         for i, j in combinations(range(len(names)), 2)
     ]
     return means, [anova], tukey
-
-
-def _mean(values: np.ndarray) -> dict[str, float]:
-    mean = float(values.mean())
-    if len(values) < 2:
-        return {"mean": mean, "low": float("nan"), "high": float("nan")}
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
-    return {"mean": mean, "low": mean - reach, "high": mean + reach}
