@@ -39,8 +39,8 @@ from dreamtalk_models import face_topology as topology
 from dreamtalk_models.face_model import FaceModel
 from dreamtalk_models.fitting import procrustes, unpose
 from stages import params
-from stages.corpus.clip import interpolated
 from stages.corpus.faces import FaceMesh
+from stages.corpus.gaps import bridged
 from stages.evaluation.coefficients import ANGLES, EXPRESSION
 from stages.evaluation.published_pose import PUBLISHED_TURN
 from stages.features.face_model import Meshes, learn
@@ -80,7 +80,7 @@ def read_clips(folder: Path) -> list[Clip]:
         found[0], found[-1] = (seen[i] if found[i] is None else found[i] for i in (0, -1))
         published = scipy.io.loadmat(folder / row["coeff"])["coeff"]
         speaker = row["speaker"] or Path(row["file"]).stem
-        clips.append(Clip(Path(row["file"]).stem, speaker, row["emotion"], interpolated(found), published))
+        clips.append(Clip(Path(row["file"]).stem, speaker, row["emotion"], bridged(found), published))
     return clips
 
 

@@ -24,7 +24,7 @@ from stages.training.session import AUDIO, MOTION, SPLIT, WEIGHTS, read_split, s
 
 DENOISER = Path("models/denoiser/full")
 VARIANTS = ("full", "no_speaker_info", "no_cross_id", "regression")
-SAMPLING_STEPS = 10
+SAMPLING_STEPS = 10  # when judging; generate.style_steps is for others, and must not make one train again
 DRAWS = 16
 VALIDATION_TIMES = 4  # diffusion times each code is noised to
 
