@@ -23,8 +23,8 @@ from dreamtalk_models.face_model import FaceModel
 from dreamtalk_models.renderers.pirenderer import PIRenderer
 from stages import params
 from stages.corpus import decode
-from stages.corpus.clip import interpolated
 from stages.corpus.faces import FaceMesh
+from stages.corpus.gaps import bridged
 from stages.evaluation.metrics import landmark_distance as distance
 from stages.evaluation.metrics.structural_similarity import ssim
 from stages.evaluation.motion import Motion, Pose
@@ -108,7 +108,7 @@ def main() -> None:
         if not np.isfinite(seen[[0, -1]]).all():
             print(f"{path.name}: no face in its first or last frame, left out")
             continue
-        whole = interpolated([points[:MESH_POINTS] if np.isfinite(points).all() else None for points in seen])
+        whole = bridged([points[:MESH_POINTS] if np.isfinite(points).all() else None for points in seen])
         films = dict(renderings(frames, whole, model, pirenderer, settings))
         rows += [{"clip": path.stem, "renderer": name, **scores(frames, seen, film)} for name, film in films.items()]
         if given.strips:
