@@ -108,7 +108,7 @@ def main() -> None:
         if not np.isfinite(seen[[0, -1]]).all():
             print(f"{path.name}: no face in its first or last frame, left out")
             continue
-        whole = bridged([points[:MESH_POINTS] if np.isfinite(points).all() else None for points in seen])
+        whole = bridged(seen[:, :MESH_POINTS])
         films = dict(renderings(frames, whole, model, pirenderer, settings))
         rows += [{"clip": path.stem, "renderer": name, **scores(frames, seen, film)} for name, film in films.items()]
         if given.strips:
