@@ -6,12 +6,10 @@ and ends, on a CPU, with the very weights of a run that was never killed.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,27 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from stages.files import atomic_path
 from stages.params import TrainingLoop
 from stages.progress import track
 from stages.shards import WORK, code_version, shard_key
 from stages.training import distributed
+from stages.training.curves import Clock, Means
+from stages.training.state import Log, State, StateError
 
 Batch = dict[str, Tensor]
-Log = Callable[[int, Mapping[str, float]], None]
 
 PACKAGES = (Path(__file__).parent, Path(__file__).parents[2] / "dreamtalk_models")
 CURVE_POINTS = 100  # of the training curves
 SAVE_EVERY_S = 60.0  # between validations, at the next point of the curves; it changes no result
-
-
-class StateError(RuntimeError):
-    """What a killed training left cannot be read; the text says where it lies."""
 
 
 ERRORS = (StateError, distributed.BatchError)
@@ -111,9 +103,9 @@ def train(
     objective = distributed.parallel(_Objective(network, task))
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=settings.weight_decay)
-    state = _State(work, network, average, optimizer)
+    state = State(work, network, average, optimizer)
     state.resume(log)
-    recent, clock = _Means(), _Clock(state.step)
+    recent, clock = Means(), Clock(state.step)
     saved = time.monotonic()
 
     def load(step: int) -> Batch:
@@ -134,29 +126,21 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * schedule(step, steps, settings.warmup)
             torch.manual_seed(_step_seed(seed, step, "network", distributed.rank()))  # dropout
-            with torch.autocast(device().type, torch.bfloat16, enabled=device().type == "cuda"):
-                loss, metrics = objective(batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
-            optimizer.step()
+            recent.add(_descend(objective, batch, optimizer, settings.clip_norm))
             if average is not None:
                 average.update_parameters(network)
-            recent.add({"loss": loss, **metrics, "gradient_norm": norm})
 
             validate = step == steps or step % math.ceil(steps / settings.validations) == 0
             if not validate and step % math.ceil(steps / CURVE_POINTS):
                 continue
             values = {f"train/{name}": value for name, value in distributed.mean(recent.take()).items()}
-            if not math.isfinite(values["train/loss"]):
-                raise FloatingPointError(f"{label}: the loss is not finite at step {step}; try a lower learning_rate")
+            _check_finite(values["train/loss"], f"{label}: the loss", step)
             timing(step, clock.take(step))
             if validate:
                 judged = (network if average is None else average.module).eval()
                 found = distributed.of_first(lambda network=judged: _without_gradients(task.validate, network))
                 values |= {f"val/{name}": value for name, value in found.items()}
-                if not math.isfinite(found.get("loss", 0.0)):
-                    raise FloatingPointError(f"{label}: the validation loss is not finite at step {step}")
+                _check_finite(found.get("loss", 0.0), f"{label}: the validation loss", step)
                 state.judge(judged, found.get("loss", -step))
             log(step, values)
             state.history.append((step, values))
@@ -176,6 +160,24 @@ class _Objective(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         return self._loss(self.network, batch)
+
+
+def _descend(
+    objective: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, clip_norm: float
+) -> dict[str, Tensor]:
+    """One step down the gradient; what is worth a curve."""
+    with torch.autocast(device().type, torch.bfloat16, enabled=device().type == "cuda"):
+        loss, metrics = objective(batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(objective.parameters(), clip_norm)
+    optimizer.step()
+    return {"loss": loss, **metrics, "gradient_norm": norm}
+
+
+def _check_finite(loss: float, what: str, step: int) -> None:
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"{what} is not finite at step {step}; try a lower learning_rate")
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
@@ -203,111 +205,6 @@ def workspace(stage: str, identity: Any, inputs: list[Path]) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-class _State:
-    """All that a training needs to go on, as safetensors files: ``last`` and ``best``."""
-
-    def __init__(
-        self, folder: Path, network: nn.Module, average: AveragedModel | None, optimizer: torch.optim.Optimizer
-    ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._last, self._best = folder / "last.safetensors", folder / "best.safetensors"
-        self._network, self._average, self._optimizer = network, average, optimizer
-        self._least = math.inf
-        self.step = 0
-        self.worse = 0  # validations since the best one
-        self.history: list[tuple[int, dict[str, float]]] = []
-
-    def resume(self, log: Log) -> None:
-        """Take up the last state, if there is one, and tell its curves again."""
-        if not self._last.exists():
-            return
-        try:
-            with safe_open(self._last, framework="pt") as file:
-                header = json.loads(file.metadata()["state"])
-            tensors = load_file(self._last)
-        except SafetensorError as error:
-            raise StateError(f"{self._last} is damaged ({error}): remove its folder to train anew") from error
-        self._network.load_state_dict(_below(tensors, "network."))
-        if self._average is not None:
-            self._average.load_state_dict(_below(tensors, "average."))
-        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for name, tensor in _below(tensors, "optimizer.").items():
-            index, key = name.split(".")
-            moments[int(index)][key] = tensor
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.step, self.worse, self._least = header["step"], header["worse"], header["least"]
-        self.history = header["history"]
-        for step, values in self.history:
-            log(step, values)
-
-    def save(self, step: int) -> None:
-        self.step = step
-        if distributed.rank():
-            return
-        tensors = _above(self._network.state_dict(), "network.")
-        if self._average is not None:
-            tensors |= _above(self._average.state_dict(), "average.")
-        for index, moments in self._optimizer.state_dict()["state"].items():
-            tensors |= _above(moments, f"optimizer.{index}.")
-        header = {"step": step, "worse": self.worse, "least": self._least, "history": self.history}
-        with atomic_path(self._last) as tmp:
-            save_file(tensors, tmp, metadata={"state": json.dumps(header)})
-
-    def judge(self, network: nn.Module, loss: float) -> None:
-        """Keep the weights if they are the best so far."""
-        self.worse += 1
-        if loss >= self._least:
-            return
-        self.worse, self._least = 0, loss
-        if distributed.rank() == 0:
-            with atomic_path(self._best) as tmp:
-                save_file(_above(network.state_dict(), ""), tmp)
-
-    def best(self) -> nn.Module:
-        self._network.load_state_dict(load_file(self._best))
-        return self._network
-
-
-class _Clock:
-    """Where the time of the last steps went."""
-
-    def __init__(self, step: int) -> None:
-        self._step, self._start, self._waited = step, time.perf_counter(), 0.0
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - start
-
-    def take(self, step: int) -> dict[str, float]:
-        """Of the steps since the last call; the first time, of those since the start of this process."""
-        now = time.perf_counter()
-        spent, count = now - self._start, max(1, step - self._step)
-        found = {"time/loader_share": self._waited / spent, "time/step_s": spent / count}
-        self._step, self._start, self._waited = step, now, 0.0
-        return found
-
-
-class _Means:
-    """Means of what the last steps gave, kept on the device until they are asked for."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
-
-    def add(self, values: dict[str, Tensor]) -> None:
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.detach().float()
-        self._count += 1
-
-    def take(self) -> dict[str, float]:
-        means = {name: float(total) / self._count for name, total in self._sums.items()}
-        self.__init__()
-        return means
-
-
 @torch.no_grad()
 def _without_gradients(validate: Callable[[nn.Module], dict[str, float]], network: nn.Module) -> dict[str, float]:
     return validate(network)
@@ -319,11 +216,3 @@ def _step_seed(*what: int | str) -> int:
 
 def _generator(seed: int, step: int, purpose: str) -> Generator:
     return Generator().manual_seed(_step_seed(seed, step, purpose))
-
-
-def _above(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
