@@ -14,4 +14,6 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class Section(BaseModel):
+    """A section, or one within it. What a key means, and its unit, stands beside it in conf/base.yaml."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

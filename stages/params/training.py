@@ -19,13 +19,17 @@ class TrainingLoop(Section):
     patience: Natural
 
 
-class Training(Section):
+class Schedule(Section):
+    """How much a network learns from, and how fast."""
+
     batch: Count
     steps: Count
     learning_rate: Positive
 
 
 class Transformer(Section):
+    """The size of a network of attention layers."""
+
     d_model: Annotated[int, Field(gt=0, multiple_of=2)]
     heads: Count
     feedforward: Count
@@ -40,6 +44,8 @@ class Transformer(Section):
 
 
 class StyleReference(Section):
+    """The motion that a style code is taken from, in frames."""
+
     style_frames: Count
     style_frames_min: Count
 
@@ -50,7 +56,7 @@ class StyleReference(Section):
         return self
 
 
-class LipExpert(Training, Transformer, StyleReference):
+class LipExpert(Schedule, Transformer, StyleReference):
     clip_frames: Count
     embedding: Count
     windows_per_clip: Annotated[int, Field(ge=2)]
@@ -59,7 +65,7 @@ class LipExpert(Training, Transformer, StyleReference):
     easy_negatives: Share
 
 
-class Denoiser(Training, Transformer, StyleReference):
+class Denoiser(Schedule, Transformer, StyleReference):
     decoder: Literal["split", "single"]
     window: Count
     clip_frames: Count
@@ -71,7 +77,7 @@ class Denoiser(Training, Transformer, StyleReference):
     ema: Annotated[float, Field(ge=0, lt=1)]
 
 
-class StylePredictor(Training, Transformer):
+class StylePredictor(Schedule, Transformer):
     audio_tokens: Count
     audio_stride: Count
     audio_frames: Count
@@ -98,7 +104,7 @@ class IdentityJudge(Section):
     shrinkage: Positive
 
 
-class SyncNet(Training):
+class SyncNet(Schedule):
     width: Positive
     size: Count
     clips: Count
