@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for folder in ("benchmarks", "experiments")
-    for path in (ROOT / folder).glob("[!_]*.py")
+    for path in (ROOT / folder).rglob("*.py")
+    if path.name != "__init__.py"
 )
 
 

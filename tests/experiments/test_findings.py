@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import findings
-from experiments.findings import Claim, compare
+from experiments.findings import __main__ as findings
+from experiments.findings import claims, measures
+from experiments.findings.claims import Claim, compare
 
 SEEDS, CLIPS = (0, 1, 2), 24
 VARIANTS = ("full", "no_lip_expert", "uncond_lip_expert", "regression", "predicted_full", "predicted_no_speaker_info")
@@ -56,7 +57,7 @@ def test_as_near_allows_a_loss_within_the_margin(loss: float, verdict: str) -> N
 def test_the_limit_is_the_last_scale_before_lips_get_lost() -> None:
     lips = {0.0: 0.7, 0.5: 0.9, 1.0: 0.85, 1.5: 0.82, 2.0: 0.6, 3.0: 0.84}
     table = pd.DataFrame([{"scale": scale, "seed": 0, "lips": value} for scale, value in lips.items()])
-    assert findings.limits(table).to_dict() == {0: 1.5}
+    assert measures.limits(table).to_dict() == {0: 1.5}
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def studies(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     clips = pd.DataFrame(
         [{"variant": v, "seed": s, "clip_id": f"c{c}"} for v in VARIANTS for s in SEEDS for c in range(CLIPS)]
     )
-    for metric in dict.fromkeys(claim.metric for claim in findings.CLAIMS):
+    for metric in dict.fromkeys(claim.metric for claim in claims.CLAIMS):
         clips[metric] = rng.normal(3, 0.1, len(clips)) + 2.0 * (clips["variant"] == "full")
     for name, table in (("claims", pd.concat([pd.DataFrame(report), predictors])), ("coupling", coupling)):
         folder = tmp_path / findings.STUDIES / name
@@ -112,7 +113,7 @@ def test_the_page_says_what_the_numbers_say(studies: Path) -> None:
     assert page.count("+1.00 [+1.00, +1.00] | higher |") == 4
     assert (studies / "docs" / "findings" / "claims.png").stat().st_size > 1000
     kept = pd.read_csv(studies / "docs" / "findings" / "clips.csv")
-    assert findings.compare(findings.CLAIMS[0], kept).difference == pytest.approx(sync["difference"], rel=1e-4)
+    assert claims.compare(claims.CLAIMS[0], kept).difference == pytest.approx(sync["difference"], rel=1e-4)
 
 
 def test_without_studies_it_says_what_to_run(studies: Path, capsys: pytest.CaptureFixture) -> None:
