@@ -55,6 +55,6 @@ def page(
     """A web page on this machine: drop a portrait and a voice, choose a style, watch the result."""
     with user_errors():
         shop = workshop()
-        from flows.page import serve
+        from flows.page.server import serve
 
         serve(shop, port)

@@ -13,7 +13,8 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from flows.page import HOST, Studio, application
+from flows.page.server import HOST, application
+from flows.page.studio import Studio
 from stages import params
 from stages.evaluation.marks import read_provenance
 from stages.evaluation.workshop import Workshop
@@ -96,7 +97,7 @@ def test_names_of_files_lead_nowhere(studio: Studio) -> None:
 def test_files_that_are_too_large_are_not_kept(
     client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.page.LARGEST_FILE", 10)
+    monkeypatch.setattr("flows.page.server.LARGEST_FILE", 10)
     assert client.put("/files", params={"name": "a.wav"}, content=b"x" * 11).status_code == 413
     assert not studio.files
     assert not list(studio.folder.iterdir())
