@@ -98,7 +98,11 @@ SPLIT = pa.schema(
         ("level", pa.int64()),
         ("style", pa.string()),  # style group: speaker/emotion/level
         ("split", pa.string()),  # train | val | test | judge (test speakers' clips that only the judges may learn from)
-        ("portrait_clip_id", pa.string()),  # another clip of the same speaker, of another style where there is one
+        ("together", pa.string()),  # what it was filmed with: its video, or its MEAD sentence in all views
+        (
+            "portrait_clip_id",
+            pa.string(),
+        ),  # a clip of the same speaker's, if possible of another style, of another video
         ("other_audio_clip_id", pa.string()),  # a clip of another style group whose sound is wrong for this one
     ]
 )

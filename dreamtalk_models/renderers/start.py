@@ -1,4 +1,5 @@
-"""A first guess for PIRenderer's training: nothing moves, and the editing network hands on the warped picture.
+"""A first guess for PIRenderer's training: nothing moves, the editing network hands on the warped picture, and of the
+motion around the wanted frame it sees that frame's own.
 
 Weights alone are set; the network's structure stays the published one. Its layer norms take a picture's own mean and
 contrast away, so a constant channel is made to outweigh the picture in them: what comes out is then nearly the picture.
@@ -11,7 +12,7 @@ import math
 import torch
 from torch import nn
 
-from dreamtalk_models.renderers.pirenderer import SLOPE, PIRenderer
+from dreamtalk_models.renderers.pirenderer import SLOPE, MappingNet, PIRenderer
 
 PICTURE, NEGATIVE, CONSTANT = slice(0, 3), slice(3, 6), 6  # channels that carry the picture; both signs pass a ReLU
 LOUD = 4.0  # of the constant, against a picture's 0.5
@@ -28,6 +29,7 @@ def start_as_warped(network: PIRenderer) -> None:
     """
     if network.config["edit_channels"] < 8:
         raise ValueError(f"edit_channels must be at least 8 to start from the warped picture, not {network.config}")
+    _see_the_middle(network.mapping_net)
     flow = network.warpping_net.flow_out[2]
     flow.weight.zero_()
     flow.bias.zero_()
@@ -44,6 +46,16 @@ def start_as_warped(network: PIRenderer) -> None:
     final.weight[:, : CONSTANT + 1] = 0.0
     centre = final.kernel_size[0] // 2
     final.weight[:, :CONSTANT, centre, centre] = CONTRAST * scale * pair
+
+
+def _see_the_middle(mapping: MappingNet) -> None:
+    """Let each convolution over time begin with its middle frame alone: lips move faster than a second's mean."""
+    for layers in mapping.children():
+        weight = layers[-1].weight
+        middle = weight.shape[2] // 2
+        seen = weight[:, :, middle] * math.sqrt(weight.shape[2])
+        weight.zero_()
+        weight[:, :, middle] = seen
 
 
 def _hand_on(layers: nn.Sequential, picture: torch.Tensor, *, columns: slice) -> float:

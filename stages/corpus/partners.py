@@ -9,21 +9,18 @@ ALL = "all"
 
 
 def portraits(table: pd.DataFrame) -> np.ndarray:
-    """For each clip the next clip of its speaker in another style, or else in its own, or else itself.
+    """For each clip the next clip of its speaker in another style, or else of another video, or else any, or itself.
 
     Args:
-        table: clip_id, speaker, style; in the order of clip_id, which "next" follows, round and round.
+        table: clip_id, speaker, style, together; in the order of clip_id, which "next" follows, round and round.
     """
     ordered = table.sort_values(["speaker", "clip_id"])
-    ids, style = ordered["clip_id"].to_numpy(), ordered["style"].to_numpy()
+    ids = ordered["clip_id"].to_numpy()
     block = _starts(ordered["speaker"].to_numpy())
-    first, places = np.flatnonzero(block), np.arange(len(ids))
-    owner = np.cumsum(block) - 1
-    begin, end = first[owner], np.append(first[1:], len(ids))[owner]
-    after = _run_ends(block | _starts(style))
-    around = np.where(style[begin] != style, begin, after[begin])
-    own = np.where(places + 1 < end, places + 1, begin)
-    chosen = np.where(after < end, after, np.where(around < end, around, own))
+    chosen, found = np.arange(len(ids)), np.zeros(len(ids), bool)
+    for differs in ("style", "together", "clip_id"):
+        place, known = _next_other(block, ordered[differs].to_numpy())
+        chosen, found = np.where(known & ~found, place, chosen), found | known
     return pd.Series(ids[chosen], index=ordered.index).loc[table.index].to_numpy()
 
 
@@ -40,6 +37,16 @@ def other_audio(table: pd.DataFrame) -> np.ndarray:
     for pool in (["speaker", "split"], ["speaker"], ["split"], [ALL]):
         result = result.fillna(_nearest(table, pool, "style"))
     return result.fillna(_nearest(table, ["speaker"], "clip_id")).fillna(table["clip_id"]).to_numpy()
+
+
+def _next_other(block: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each place the next one in its block, round and round, whose value differs, and whether there is one."""
+    first, owner = np.flatnonzero(block), np.cumsum(block) - 1
+    begin, end = first[owner], np.append(first[1:], len(values))[owner]
+    after = _run_ends(block | _starts(values))
+    around = np.where(values[begin] != values, begin, after[begin])
+    place = np.where(after < end, after, around)
+    return np.minimum(place, len(values) - 1), place < end
 
 
 def _nearest(table: pd.DataFrame, pool: list[str], differs: str) -> pd.Series:

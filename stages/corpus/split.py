@@ -54,7 +54,7 @@ def split(clips: pd.DataFrame, settings: Split, seed: int) -> tuple[pd.DataFrame
     warnings += _lend_val(table, rng)
     table["portrait_clip_id"] = partners.portraits(table)
     table["other_audio_clip_id"] = partners.other_audio(table)
-    return table.drop(columns=["frames", "source_file", TOGETHER]), warnings
+    return table.drop(columns=["frames", "source_file"]), warnings
 
 
 def _parts(table: pd.DataFrame, settings: Split, rng: np.random.Generator) -> tuple[pd.Series, list[str]]:
@@ -155,8 +155,10 @@ def _by_video(
 def _lend_val(table: pd.DataFrame, rng: np.random.Generator) -> list[str]:
     """Where nobody is in val, move an eighth of the training videos there, if there are two or more."""
     train = table.index[table["split"] == "train"]
-    if (table["split"] == "val").any() or table.loc[train, TOGETHER].nunique() < 2:
+    if (table["split"] == "val").any():
         return []
+    if table.loc[train, TOGETHER].nunique() < 2:
+        return ["ONE VIDEO to train on: nothing is left to validate on"]
     videos = _shuffled(table, train, rng)
     table.loc[table[TOGETHER].isin(videos[: max(1, len(videos) // 8)]), "split"] = "val"
     return ["no speaker is left for val: clips of the speakers trained on stand in"]

@@ -45,7 +45,7 @@ def judged(corpus: Corpus, settings: Validate, crop: Crop, protocol: str) -> Ite
     yield "split", split, "clip_id", suites.split()
     yield "split", speakers, "owner", suites.speakers_apart(speakers, protocol)
     yield "split", relations.parts_of(corpus.split, owner), "owner", suites.videos_apart(protocol)
-    yield "split", relations.part_counts(corpus.split), "part", suites.two_sides()
+    yield "split", relations.part_counts(corpus.split), "part", suites.parts_filled()
 
 
 def check_tables(corpus: Corpus, settings: Validate, crop: Crop, protocol: str) -> list[Check]:

@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -123,16 +124,25 @@ class Corpus:
         return _masked(self.audio.gather(clips, 2 * starts, 2 * longest), 2 * lengths)
 
     def other_of_speaker(self, clips: Tensor, generator: Generator) -> Tensor:
-        """Another clip of the same speaker; the clip itself where the speaker has no other."""
-        speaker = torch.from_numpy(pd.factorize(self.table["speaker"], sort=True)[0])
-        order = speaker.argsort(stable=True)
-        counts = speaker.bincount()
-        firsts = (counts.cumsum(0) - counts)[speaker]
-        ranks = torch.empty_like(order)
-        ranks[order] = torch.arange(len(order))
-        count, first, rank = counts[speaker[clips]], firsts[clips], ranks[clips]
-        step = uniform(torch.ones_like(clips), (count - 1).clamp(min=1), generator)
-        return order[first + (rank - first + step) % count]
+        """A clip of the same speaker from another video; where there is none another clip, or else the clip itself."""
+        order, places = self._by_video
+        first, count, beyond, choice = places[:, clips]
+        step = uniform(torch.zeros_like(clips), choice - 1, generator)
+        return order[first + (beyond - first + step) % count]
+
+    @cached_property
+    def _by_video(self) -> tuple[Tensor, Tensor]:
+        """Clips ordered by speaker and video; and (4, clips) of each, in that order's places: the first of its speaker
+        and their number, the place where clips of other videos begin, and their number."""
+        ordered = self.table.sort_values(["speaker", "together", "clip_id"])
+        order = torch.from_numpy(ordered.index.to_numpy())
+        place = torch.arange(len(order))
+        first, count = _runs(ordered, ["speaker"])
+        begin, own = _runs(ordered, ["speaker", "together"])
+        alone = own == count
+        beyond = torch.where(alone, place + 1, begin + own)
+        choice = torch.where(alone, (count - 1).clamp(min=1), count - own)
+        return order, torch.stack([first, count, beyond, choice])[:, order.argsort()]
 
     def other(self, clips: Tensor, generator: Generator) -> Tensor:
         """Another clip, of anybody."""
@@ -185,6 +195,13 @@ def allocate(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
     WORK.mkdir(exist_ok=True)
     with tempfile.TemporaryFile(dir=WORK) as file:  # the map keeps the file alive
         return np.memmap(file, kind, "w+", shape=shape)
+
+
+def _runs(ordered: pd.DataFrame, names: list[str]) -> tuple[Tensor, Tensor]:
+    """Of each row, where the run of rows begins that agree with it in the columns `names`, and how long that is."""
+    run = torch.from_numpy(ordered.groupby(names, sort=False, dropna=False).ngroup().to_numpy())
+    size = run.bincount()
+    return (size.cumsum(0) - size)[run], size[run]
 
 
 def _masked(values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

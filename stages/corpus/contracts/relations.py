@@ -105,8 +105,8 @@ def style_counts(clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def part_counts(split: pd.DataFrame) -> pd.DataFrame:
-    """Columns part, clips: how many clips there are to train on and to test on."""
-    counts = split["split"].value_counts().reindex(["train", "test"], fill_value=0)
+    """Columns part, clips: how many clips there are to train on, to validate on and to test on."""
+    counts = split["split"].value_counts().reindex(["train", "val", "test"], fill_value=0)
     return counts.rename_axis("part").reset_index(name="clips")
 
 

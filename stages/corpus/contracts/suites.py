@@ -92,9 +92,9 @@ def split() -> Suite:
     ]
 
 
-def two_sides() -> Suite:
-    """Training and test (relations.part_counts)."""
-    return [_between("there are clips to train on, and clips to test on", "clips", 1)]
+def parts_filled() -> Suite:
+    """Training, validation and test (relations.part_counts)."""
+    return [_between("there are clips to train on, others to validate on, and clips to test on", "clips", 1)]
 
 
 def speakers_apart(speakers: pd.DataFrame, protocol: str) -> Suite:

@@ -124,7 +124,14 @@ def test_one_clip():
         "0_sad_0",
         "0_sad_0",
     ]
-    assert len(warnings) == 2
+    assert [warning.partition(":")[0] for warning in warnings[1:]] == ["ONE CLIP", "ONE VIDEO to train on"]
+
+
+def test_portraits_of_unknown_style_are_of_another_video() -> None:
+    corpus = clips(2, (None,), 2, pieces=3)
+    table, _ = split(corpus, SETTINGS, 0)
+    video = table.set_index("clip_id")["together"]
+    assert (video[table["portrait_clip_id"]].to_numpy() != table["together"]).all()
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -132,6 +132,7 @@ def corpus(root: Path, frames: int = 12) -> None:
                 "level": i + 1,
                 "style": f"{speaker}/happy/{i + 1}",
                 "split": part,
+                "together": clip_id,
                 "portrait_clip_id": {"a1": "a1", "b1": "b2", "b2": "b1"}[clip_id],
                 "other_audio_clip_id": {"a1": "b1", "b1": "b2", "b2": "b1"}[clip_id],
             }

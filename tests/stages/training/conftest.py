@@ -70,6 +70,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
                         "level": level,
                         "style": f"{speaker}/{emotion}/{level}",
                         "split": "judge" if split == "test" and take else split,
+                        "together": clip_id,
                         "portrait_clip_id": clip_id,
                         "other_audio_clip_id": clip_id,
                     }

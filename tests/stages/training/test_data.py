@@ -99,6 +99,22 @@ def test_other_clip_of_the_speaker_is_another_and_all_are_met(toy) -> None:
     assert set(others[clips == 0].tolist()) == set(np.flatnonzero(speaker == speaker[0])) - {0}
 
 
+def test_other_clip_is_of_another_video_where_there_is_one(toy) -> None:
+    split = toy.split[toy.split["split"] == "train"].sort_values("clip_id").reset_index(drop=True)
+    first, second = split["speaker"].unique()[:2]
+    of_first = np.flatnonzero(split["speaker"] == first)
+    split.loc[of_first[:-1], "together"] = "a long video"
+    split.loc[split["speaker"] == second, "together"] = "the only video"
+    corpus = data.load(split, toy.root / "data/motion")
+    clips = torch.arange(len(corpus)).repeat(60)
+    others = corpus.other_of_speaker(clips, generator())
+    videos, speakers = corpus.table["together"].to_numpy(), corpus.table["speaker"].to_numpy()
+    parted = speakers[clips] != second
+    assert (speakers[clips] == speakers[others]).all() and (clips != others).all()
+    assert (videos[clips] != videos[others])[parted].all()
+    assert set(others[clips == of_first[-1]].tolist()) == set(of_first[:-1])
+
+
 def test_other_clip_of_a_speaker_with_one_clip_is_itself(toy) -> None:
     alone = toy.split[toy.split["split"] == "train"].head(1)
     corpus = data.load(alone, toy.root / "data/motion", toy.root / "data/audio")
