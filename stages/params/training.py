@@ -52,7 +52,9 @@ class StyleReference(Section):
     @model_validator(mode="after")
     def _style_frames(self) -> StyleReference:
         if self.style_frames_min > self.style_frames:
-            raise ValueError("style_frames_min must not be more than style_frames")
+            raise ValueError(
+                f"style_frames_min ({self.style_frames_min}) must not be more than style_frames ({self.style_frames})"
+            )
         return self
 
 
@@ -88,7 +90,9 @@ class StylePredictor(Schedule, Transformer):
     @model_validator(mode="after")
     def _audio_frames(self) -> StylePredictor:
         if self.audio_frames_min > self.audio_frames:
-            raise ValueError("audio_frames_min must not be more than audio_frames")
+            raise ValueError(
+                f"audio_frames_min ({self.audio_frames_min}) must not be more than audio_frames ({self.audio_frames})"
+            )
         return self
 
 

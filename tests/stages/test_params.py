@@ -70,10 +70,31 @@ def test_a_wrong_value_is_named(demo: dict[str, Any], section: str, key: str, va
     assert says in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "says"),
+    [
+        ("denoiser", "heads", 7, "denoiser: d_model (64) must be a multiple of heads (7)"),
+        ("denoiser", "style_frames_min", 99, "denoiser: style_frames_min (99) must not be more than style_frames (64)"),
+        ("style_predictor", "audio_frames_min", 999, "style_predictor: audio_frames_min (999) must not be more than"),
+        ("crop", "max_seconds", 0.5, "crop: max_seconds (0.5) must not be less than min_seconds (1.0)"),
+        ("lip_expert", "clip_frames", 99, "lip_expert.clip_frames (99) must not exceed denoiser.clip_frames (32)"),
+        ("denoiser", "style_frames", 65, "denoiser.style_frames (65) must not exceed lip_expert.style_frames (64)"),
+    ],
+)
+def test_values_that_do_not_fit_together_are_named_alone(
+    demo: dict[str, Any], section: str, key: str, value: object, says: str
+) -> None:
+    demo[section][key] = value
+    with pytest.raises(params.ParamsError) as error:
+        params.parse(demo, "params.yaml")
+    assert str(error.value).startswith(f"params.yaml: {says}")
+    assert len(str(error.value)) < 200
+
+
 def test_downloads_do_not_go_where_dvc_watches(demo: dict[str, Any]) -> None:
     demo["ingest"] |= {"source": "hdtf", "folder": "data/hdtf"}
     demo["ingest"]["download"]["folder"] = "data/hdtf/videos"
-    with pytest.raises(params.ParamsError, match=r"download\.folder must not lie in folder"):
+    with pytest.raises(params.ParamsError, match=r"download\.folder \(.*\) must not lie in folder \(data/hdtf\)"):
         params.parse(demo)
     demo["ingest"]["download"]["folder"] = "data/hdtf_videos"
     assert params.parse(demo)
