@@ -109,6 +109,13 @@ class Params(Section):
                 f"denoiser.style_frames ({denoiser.style_frames}) must not exceed lip_expert.style_frames "
                 f"({expert.style_frames}): both see one reference"
             )
+        predictor, sampling = self.style_predictor, self.generate
+        for key, steps, network, most in (
+            ("steps", sampling.steps, "denoiser", denoiser.diffusion_steps),
+            ("style_steps", sampling.style_steps, "style_predictor", predictor.diffusion_steps),
+        ):
+            if steps > most:
+                raise ValueError(f"generate.{key} ({steps}) must not exceed {network}.diffusion_steps ({most})")
         return self
 
 

@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 from dreamtalk_models import checkpoints
 from dreamtalk_models.closures import MOUTH, Closure
 from dreamtalk_models.denoiser import Denoiser
-from dreamtalk_models.diffusion import q_sample
+from dreamtalk_models.diffusion import published_noise, q_sample
 from dreamtalk_models.face_model import FaceModel, lower_face
 from dreamtalk_models.lip_expert import LipExpert
 from dreamtalk_models.motion_network import MotionNetwork
@@ -290,7 +290,7 @@ def sizes(face: FaceModel, corpus: data.Corpus, p: parameters.Denoiser) -> dict[
 
 def network(face: FaceModel, corpus: data.Corpus, p: parameters.Denoiser) -> Denoiser:
     """An untrained denoiser for this corpus."""
-    return Denoiser(**sizes(face, corpus, p), diffusion_steps=p.diffusion_steps)
+    return Denoiser(**sizes(face, corpus, p), **published_noise(p.diffusion_steps))
 
 
 def main() -> None:
