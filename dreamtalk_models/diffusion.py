@@ -63,6 +63,25 @@ class Schedule:
 PUBLISHED = Schedule()
 
 
+def published_noise(steps: int) -> dict[str, float]:
+    """The published schedule in T = `steps` steps, as a network's arguments diffusion_steps, beta_start and beta_end.
+
+    Fewer steps add more variance each: the last must leave next to nothing of the signal, for sampling starts from
+    noise alone.
+
+    Raises:
+        ValueError: fewer than 20 steps.
+    """
+    if steps < 20:  # more variance than there is
+        raise ValueError(f"diffusion takes at least 20 steps, not {steps}")
+    share = PUBLISHED.steps / steps
+    return {
+        "diffusion_steps": steps,
+        "beta_start": share * PUBLISHED.beta_start,
+        "beta_end": share * PUBLISHED.beta_end,
+    }
+
+
 def q_sample(x0: Tensor, t: Tensor, noise: Tensor, schedule: Schedule = PUBLISHED) -> Tensor:
     """Noise a clean signal to time t (equation 1 in closed form).
 

@@ -1,7 +1,8 @@
 """Face motion for sound as it arrives.
 
 The published network sees w audio rows either side of a frame's own and nothing else, so a frame can be made as soon as
-those have come: w rows of 20 ms after its own (100 ms for w = 5), plus the wait until its chunk is full.
+those have come: w rows of 20 ms after its own (100 ms for w = 5), plus the wait until its chunk is full (40 ms for each
+frame after it). What the computer takes comes on top.
 """
 
 from __future__ import annotations
@@ -16,14 +17,6 @@ from dreamtalk_models.diffusion import sample
 
 if TYPE_CHECKING:
     from dreamtalk_models.denoiser import Denoiser
-
-ROW_S = 0.02
-
-
-def latency(denoiser: Denoiser, chunk: int) -> float:
-    """Seconds of sound between a frame's own row and its motion, at most; what the computer takes comes on top."""
-    window = denoiser.tokens // 2
-    return ROW_S * (window + 2 * (chunk - 1))
 
 
 def stream(

@@ -10,7 +10,7 @@ from dreamtalk_models.transformer import AttentionPooling, SequenceEncoder
 class StyleEncoder(nn.Module):
     """Transformer encoder and self-attention pooling over a clip's expression coefficients.
 
-    The denoiser, the lip expert and the style classifier each have their own.
+    Every motion network has its own, and so has the style-aware lip expert.
 
     Args:
         motion_dim: D, coefficients a frame.

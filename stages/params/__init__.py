@@ -100,9 +100,22 @@ class Params(Section):
     def _fit_together(self) -> Params:
         expert, denoiser = self.lip_expert, self.denoiser
         if expert.clip_frames > denoiser.clip_frames:
-            raise ValueError("lip_expert.clip_frames must not exceed denoiser.clip_frames: the expert judges its clips")
+            raise ValueError(
+                f"lip_expert.clip_frames ({expert.clip_frames}) must not exceed denoiser.clip_frames "
+                f"({denoiser.clip_frames}): the expert judges its clips"
+            )
         if denoiser.style_frames > expert.style_frames:
-            raise ValueError("denoiser.style_frames must not exceed lip_expert.style_frames: both see one reference")
+            raise ValueError(
+                f"denoiser.style_frames ({denoiser.style_frames}) must not exceed lip_expert.style_frames "
+                f"({expert.style_frames}): both see one reference"
+            )
+        predictor, sampling = self.style_predictor, self.generate
+        for key, steps, network, most in (
+            ("steps", sampling.steps, "denoiser", denoiser.diffusion_steps),
+            ("style_steps", sampling.style_steps, "style_predictor", predictor.diffusion_steps),
+        ):
+            if steps > most:
+                raise ValueError(f"generate.{key} ({steps}) must not exceed {network}.diffusion_steps ({most})")
         return self
 
 
@@ -132,13 +145,16 @@ def parse(raw: object, name: str = "parameters") -> Params:
 
 
 def _explain(name: str, error: dict) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         allowed = ", ".join(_allowed_keys(error["loc"][:-1]))
         return f"{name}: unknown key {key}; allowed here: {allowed}"
     if error["type"] == "missing":
         return f"{name}: {key} is missing"
-    return f"{name}: {key} is {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"
+    reason = error["msg"].removeprefix("Value error, ")
+    if isinstance(error["input"], dict):  # a whole section, whose reason names the keys
+        return ": ".join(filter(None, (name, key, reason)))
+    return f"{name}: {key or '(top level)'} is {error['input']!r}: {reason}"
 
 
 def _allowed_keys(loc: tuple[str | int, ...]) -> list[str]:

@@ -93,7 +93,8 @@ class Ingest(Section):
             watched, written = Path(self.folder).absolute(), Path(self.download.folder).absolute()
             if written == watched or watched in written.parents:
                 raise ValueError(
-                    "download.folder must not lie in folder: DVC watches it, and would never see it at rest"
+                    f"download.folder ({self.download.folder}) must not lie in folder ({self.folder}): DVC watches "
+                    "it, and would never see it at rest"
                 )
         return self
 
@@ -128,7 +129,7 @@ class Crop(Section):
     @model_validator(mode="after")
     def _lengths(self) -> Crop:
         if self.max_seconds < self.min_seconds:
-            raise ValueError("max_seconds must not be less than min_seconds")
+            raise ValueError(f"max_seconds ({self.max_seconds}) must not be less than min_seconds ({self.min_seconds})")
         return self
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from stages.params.section import Count, Natural, NonNegative, Positive, Section, Share
+
+# judges sample in 10 steps; with T below 20 the last one would add more variance than there is
+DiffusionSteps = Annotated[int, Field(ge=20)]
 
 
 class TrainingLoop(Section):
@@ -52,7 +56,9 @@ class StyleReference(Section):
     @model_validator(mode="after")
     def _style_frames(self) -> StyleReference:
         if self.style_frames_min > self.style_frames:
-            raise ValueError("style_frames_min must not be more than style_frames")
+            raise ValueError(
+                f"style_frames_min ({self.style_frames_min}) must not be more than style_frames ({self.style_frames})"
+            )
         return self
 
 
@@ -69,7 +75,7 @@ class Denoiser(Schedule, Transformer, StyleReference):
     decoder: Literal["split", "single"]
     window: Count
     clip_frames: Count
-    diffusion_steps: Count
+    diffusion_steps: DiffusionSteps
     null_style: Share
     sync_weight: NonNegative
     closure_weight: NonNegative
@@ -82,13 +88,15 @@ class StylePredictor(Schedule, Transformer):
     audio_stride: Count
     audio_frames: Count
     audio_frames_min: Count
-    diffusion_steps: Count
+    diffusion_steps: DiffusionSteps
     ema: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
     def _audio_frames(self) -> StylePredictor:
         if self.audio_frames_min > self.audio_frames:
-            raise ValueError("audio_frames_min must not be more than audio_frames")
+            raise ValueError(
+                f"audio_frames_min ({self.audio_frames_min}) must not be more than audio_frames ({self.audio_frames})"
+            )
         return self
 
 
@@ -133,3 +141,21 @@ class Renderer(Section):
     vgg: str | None
     style_weight: NonNegative
     ema: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _channels(self) -> Renderer:
+        for name in ("warp_channels", "edit_channels"):
+            if self.max_channels < (first := getattr(self, name)):
+                raise ValueError(
+                    f"max_channels ({self.max_channels}) must not be less than {name} ({first}), the first layer's"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _scales(self) -> Renderer:
+        most = int(math.log2(self.size))  # a picture of 1 px has no edges, whose mean is not a number
+        if self.scales > most:
+            raise ValueError(
+                f"scales ({self.scales}) must be at most {most} for size ({self.size}), a smallest picture of 2 px"
+            )
+        return self

@@ -57,10 +57,6 @@ class Sequences:
         """(d,) over all rows of all clips."""
         return self._flat.mean(0)
 
-    def std(self) -> Tensor:
-        """(d,) over all rows of all clips."""
-        return self._flat.std(0)
-
 
 @dataclass(frozen=True)
 class Corpus:

@@ -21,12 +21,12 @@ from torch import Generator, Tensor
 from dreamtalk_models import checkpoints
 from dreamtalk_models.closures import MOUTH, Closure
 from dreamtalk_models.denoiser import Denoiser
-from dreamtalk_models.diffusion import q_sample
+from dreamtalk_models.diffusion import published_noise, q_sample
 from dreamtalk_models.face_model import FaceModel, lower_face
 from dreamtalk_models.lip_expert import LipExpert
 from dreamtalk_models.motion_network import MotionNetwork
 from stages import params as parameters
-from stages.training import data, figures, loop
+from stages.training import data, distributed, figures, loop
 from stages.training.session import AUDIO, FACE_MODEL, MOTION, SPLIT, WEIGHTS, Session, face_model, read_split, session
 
 LIP_EXPERTS = ("none", "style_aware", "unconditional")
@@ -56,12 +56,14 @@ class Guide:
         before = (batch["audio"].shape[1] - 2 * motion.shape[1] + 1) // 2  # w: rows before the first frame's own
         rows = before + 2 * starts[:, None] + torch.arange(2 * length, device=motion.device)
         styled = ~batch["null"]
+        share = styled.sum() / distributed.per_process(styled.sum())
         if not styled.any():
             return motion.new_zeros(())
         index = torch.arange(len(motion), device=motion.device)[:, None]
         lips = self.face.mouth_vertices(motion[index, frames][styled])
         sound = batch["audio"][index, rows][styled]
-        return self.expert.sync_loss(lips, sound, batch["reference"][styled], batch["reference_mask"][styled])
+        loss = self.expert.sync_loss(lips, sound, batch["reference"][styled], batch["reference_mask"][styled])
+        return share * loss
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Lips:
     def loss(self, predicted: Tensor, motion: Tensor, valid: Tensor) -> Tensor:
         """Mean squared error of :meth:`closed` over valid frames (B, L) of motions (B, L, D)."""
         error = (self.closed(predicted) - self.closed(motion)).square().mean(2)
-        return (error * valid).sum() / valid.sum()
+        return distributed.masked_mean(error, valid)
 
 
 def watched_lips(face: FaceModel, p: parameters.Denoiser) -> Lips | None:
@@ -162,7 +164,7 @@ def losses(
     noised = q_sample(motion, t, batch["noise"], denoiser.schedule)
     predicted = denoiser(noised, t, batch["audio"], *without_style(batch))
     error = (predicted - motion).square().mean(2)
-    found = {"denoise": (error * valid).sum() / valid.sum()}
+    found = {"denoise": distributed.masked_mean(error, valid)}
     if guide is not None:
         found["sync"] = guide.sync_loss(predicted, batch, sync_starts(batch, guide))
     if lips is not None:
@@ -288,7 +290,7 @@ def sizes(face: FaceModel, corpus: data.Corpus, p: parameters.Denoiser) -> dict[
 
 def network(face: FaceModel, corpus: data.Corpus, p: parameters.Denoiser) -> Denoiser:
     """An untrained denoiser for this corpus."""
-    return Denoiser(**sizes(face, corpus, p), diffusion_steps=p.diffusion_steps)
+    return Denoiser(**sizes(face, corpus, p), **published_noise(p.diffusion_steps))
 
 
 def main() -> None:

@@ -13,13 +13,14 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 Value = TypeVar("Value")
 
 
 class BatchError(ValueError):
-    """A batch cannot be shared equally; the text says how large it is."""
+    """Processes cannot share a batch and do what one would; the text says why."""
 
 
 def processes() -> int:
@@ -48,11 +49,19 @@ def leave() -> None:
 
 
 def parallel(objective: nn.Module) -> nn.Module:
-    """A module whose gradients are the mean over all processes."""
+    """A module whose gradients are the mean over all processes, and whose batch statistics are those of all.
+
+    Raises:
+        BatchError: it takes such statistics, which torch cannot share between processes without GPUs.
+    """
     if processes() == 1:
         return objective
     if torch.cuda.is_available():
         objective = nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+    elif any(isinstance(module, _BatchNorm) for module in objective.modules()):
+        raise BatchError(
+            "this network has batch normalisation, which processes share on GPUs only: train it in one process"
+        )
     return DistributedDataParallel(objective, find_unused_parameters=True)
 
 
@@ -69,6 +78,24 @@ def share(batch: dict[str, Tensor]) -> dict[str, Tensor]:
                 f"a batch of {len(tensor)} ({name}) does not divide over {count} processes; change `batch`"
             )
     return {name: tensor.chunk(count)[rank()] for name, tensor in batch.items()}
+
+
+def per_process(count: Tensor) -> Tensor:
+    """What each process divides its sum by, so that the mean over processes is the mean over all that they count:
+    the count () of all, 1 at least, over the number of processes.
+
+    All processes must ask together. Without gradients nobody is asked: the first process validates alone.
+    """
+    if processes() == 1 or not torch.is_grad_enabled():
+        return count.clamp(min=1)
+    total = count.detach().clone()
+    dist.all_reduce(total)
+    return total.clamp(min=1) / processes()
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean () of `values` where `mask`, of the same shape, is True; over processes as :func:`per_process` says."""
+    return (values * mask).sum() / per_process(mask.sum())
 
 
 def mean(values: dict[str, float]) -> dict[str, float]:

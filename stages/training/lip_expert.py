@@ -20,7 +20,7 @@ from torch.nn import functional
 from dreamtalk_models.face_model import FaceModel
 from dreamtalk_models.lip_expert import LipExpert, Tower
 from stages import params as parameters
-from stages.training import data, figures, loop
+from stages.training import data, distributed, figures, loop
 from stages.training.session import AUDIO, FACE_MODEL, MOTION, SPLIT, Session, face_model, read_split, session
 
 VARIANTS = ("style_aware", "unconditional")
@@ -104,7 +104,7 @@ def weights(start: Tensor, sounds: int, p: parameters.LipExpert) -> tuple[Tensor
         sounds: K + E.
 
     Returns:
-        in_sync and weight (B, K, K + E); the weights add up to 1.
+        in_sync and weight (B, K, K + E); the weights add up to 1, of several processes in the mean.
     """
     inside = start.shape[1]
     gap = (start[:, :, None] - start[:, None]).abs()
@@ -115,7 +115,7 @@ def weights(start: Tensor, sounds: int, p: parameters.LipExpert) -> tuple[Tensor
     easy[:, :, :inside] = 0
 
     def share(pairs: Tensor) -> Tensor:
-        return pairs / pairs.sum().clamp(min=1)
+        return pairs / distributed.per_process(pairs.sum())
 
     negative = (1 - p.easy_negatives) * share(hard) + p.easy_negatives * share(easy)
     return in_sync, 0.5 * share(in_sync) + 0.5 * negative

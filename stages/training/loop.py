@@ -95,7 +95,7 @@ def train(
     Raises:
         FloatingPointError: the loss is not finite; names the step.
         StateError: the state in `work` is damaged.
-        distributed.BatchError: the batch does not divide over the processes.
+        distributed.BatchError: the batch does not divide over the processes, or they cannot share its statistics.
     """
     network.to(device())
     if not steps:

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from dreamtalk_models.regressor import Regressor
 from stages import params as parameters
-from stages.training import data, loop
+from stages.training import data, distributed, loop
 from stages.training.denoiser import (
     VALIDATION_WINDOWS,
     WINDOWS_PER_CLIP,
@@ -39,7 +39,7 @@ def losses(regressor: Regressor, guide: Guide, batch: loop.Batch, lips: Lips | N
     predicted = regressor(batch["audio"], *without_style(batch))
     error = (predicted - motion).square().mean(2)
     found = {
-        "motion": (error * valid).sum() / valid.sum(),
+        "motion": distributed.masked_mean(error, valid),
         "sync": guide.sync_loss(predicted, batch, sync_starts(batch, guide)),
     }
     if lips is not None:

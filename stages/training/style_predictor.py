@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
-from dreamtalk_models.diffusion import q_sample
+from dreamtalk_models.diffusion import published_noise, q_sample
 from dreamtalk_models.style_predictor import StylePredictor, sample_style
 from stages import params as parameters
 from stages.training import data, figures, loop
@@ -179,7 +179,7 @@ def network(variant: str, train: Styled, p: parameters.StylePredictor) -> StyleP
         dropout=p.dropout,
         speaker_info=variant != "no_speaker_info",
         regression=variant == "regression",
-        diffusion_steps=p.diffusion_steps,
+        **published_noise(p.diffusion_steps),
     )
     predictor.fit_scale(train.code)
     return predictor

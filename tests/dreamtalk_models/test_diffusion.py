@@ -5,7 +5,16 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dreamtalk_models.diffusion import PUBLISHED, ddim_step, ddpm_step, q_sample, reverse, sample
+from dreamtalk_models.diffusion import (
+    PUBLISHED,
+    Schedule,
+    ddim_step,
+    ddpm_step,
+    published_noise,
+    q_sample,
+    reverse,
+    sample,
+)
 from dreamtalk_models.published import denoiser as published_denoiser
 from tests.dreamtalk_models.helpers import assert_golden, weights
 
@@ -20,6 +29,23 @@ def inputs():
         "style_mask": style_mask,
         "noise": torch.randn(2, 4, 6),
     }
+
+
+@pytest.mark.parametrize("steps", [20, 100, 1000, 4000])
+def test_sampling_starts_where_next_to_nothing_of_the_signal_is_left(steps):
+    found = published_noise(steps)
+    schedule = Schedule(found["diffusion_steps"], found["beta_start"], found["beta_end"])
+    assert schedule.steps == steps
+    assert 0 <= schedule.alpha_bars[-1] < 1e-4
+    assert schedule.alpha_bars.diff().max() < 0
+    middle = schedule.alpha_bar(steps // 2, torch.zeros(1))
+    assert middle == pytest.approx(PUBLISHED.alpha_bar(500, torch.zeros(1)), abs=0.03)
+
+
+def test_a_thousand_steps_are_the_published_ones_and_few_are_refused():
+    assert Schedule(*published_noise(1000).values()) == PUBLISHED
+    with pytest.raises(ValueError, match="at least 20 steps, not 19"):
+        published_noise(19)
 
 
 def naive(denoiser, audio, style, style_mask, noise, steps, guidance):

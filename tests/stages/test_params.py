@@ -55,6 +55,13 @@ def test_params_yaml_is_the_composed_demo_profile_unless_edited(root: Path, demo
         ("fit", "smoothing", float("nan"), "fit.smoothing is nan"),
         ("report", "guidance_scales", [1.0, float("inf")], "report.guidance_scales.1 is inf"),
         ("denoiser", "heads", 7, "must be a multiple of heads"),
+        (
+            "denoiser",
+            "diffusion_steps",
+            19,
+            "denoiser.diffusion_steps is 19: Input should be greater than or equal to 20",
+        ),
+        ("style_predictor", "diffusion_steps", 8, "style_predictor.diffusion_steps is 8"),
         ("generate", "method", "euler", "generate.method is 'euler'"),
         ("split", "test_speakers", 0, "split.test_speakers is 0: must be a count above 0, or a list of different"),
         ("split", "test_speakers", [], "split.test_speakers is []"),
@@ -70,10 +77,41 @@ def test_a_wrong_value_is_named(demo: dict[str, Any], section: str, key: str, va
     assert says in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "says"),
+    [
+        ("denoiser", "heads", 7, "denoiser: d_model (64) must be a multiple of heads (7)"),
+        ("denoiser", "style_frames_min", 99, "denoiser: style_frames_min (99) must not be more than style_frames (64)"),
+        ("style_predictor", "audio_frames_min", 999, "style_predictor: audio_frames_min (999) must not be more than"),
+        ("crop", "max_seconds", 0.5, "crop: max_seconds (0.5) must not be less than min_seconds (1.0)"),
+        ("renderer", "max_channels", 12, "renderer: max_channels (12) must not be less than edit_channels (16)"),
+        ("renderer", "warp_channels", 65, "renderer: max_channels (64) must not be less than warp_channels (65)"),
+        ("renderer", "scales", 7, "renderer: scales (7) must be at most 6 for size (64)"),
+        ("generate", "steps", 1001, "generate.steps (1001) must not exceed denoiser.diffusion_steps (1000)"),
+        (
+            "generate",
+            "style_steps",
+            2000,
+            "generate.style_steps (2000) must not exceed style_predictor.diffusion_steps",
+        ),
+        ("lip_expert", "clip_frames", 99, "lip_expert.clip_frames (99) must not exceed denoiser.clip_frames (32)"),
+        ("denoiser", "style_frames", 65, "denoiser.style_frames (65) must not exceed lip_expert.style_frames (64)"),
+    ],
+)
+def test_values_that_do_not_fit_together_are_named_alone(
+    demo: dict[str, Any], section: str, key: str, value: object, says: str
+) -> None:
+    demo[section][key] = value
+    with pytest.raises(params.ParamsError) as error:
+        params.parse(demo, "params.yaml")
+    assert str(error.value).startswith(f"params.yaml: {says}")
+    assert len(str(error.value)) < 200
+
+
 def test_downloads_do_not_go_where_dvc_watches(demo: dict[str, Any]) -> None:
     demo["ingest"] |= {"source": "hdtf", "folder": "data/hdtf"}
     demo["ingest"]["download"]["folder"] = "data/hdtf/videos"
-    with pytest.raises(params.ParamsError, match=r"download\.folder must not lie in folder"):
+    with pytest.raises(params.ParamsError, match=r"download\.folder \(.*\) must not lie in folder \(data/hdtf\)"):
         params.parse(demo)
     demo["ingest"]["download"]["folder"] = "data/hdtf_videos"
     assert params.parse(demo)

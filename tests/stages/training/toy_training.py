@@ -27,16 +27,17 @@ def task(batch_size: int) -> loop.Task:
 
     def fill(drawn: loop.Batch) -> loop.Batch:
         assert len(drawn["x"]) == batch_size // distributed.processes()
-        return {**drawn, "y": drawn["x"].sum(1, keepdim=True)}
+        return {**drawn, "y": drawn["x"].sum(1, keepdim=True), "valid": drawn["x"][:, :1] > 0}
 
     def loss(net: nn.Module, examples: loop.Batch):
         print("step", flush=True)
-        error = (net(examples["x"]) - examples["y"]).square().mean()
+        error = distributed.masked_mean((net(examples["x"]) - examples["y"]).square(), examples["valid"])
         return error, {"error": error}
 
     def validate(net: nn.Module) -> dict[str, float]:
         x = batch(torch.Generator().manual_seed(99))["x"]
-        return {"loss": float(loss(net, {"x": x, "y": x.sum(1, keepdim=True)})[0])}
+        everywhere = torch.ones(len(x), 1, dtype=torch.bool)
+        return {"loss": float(loss(net, {"x": x, "y": x.sum(1, keepdim=True), "valid": everywhere})[0])}
 
     return loop.Task(batch, loss, validate, fill)
 
