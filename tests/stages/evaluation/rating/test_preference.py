@@ -103,7 +103,7 @@ def test_nobody_with_a_preference_is_no_evidence(made, tmp_path):
         ({"page": "other"}, "was saved by page other"),
         ({"choices": []}, "has no choice"),
         ({"choices": [{"chosen": "ffff", "side": "left"}]}, "has not: ffff"),
-        ({"participant": "2"}, "participant 2 has a later file"),
+        ({"participant": "2"}, "participant 2 has as many answers in choices-0.json"),
     ],
 )
 def test_files_that_do_not_fit_are_left_out(made, tmp_path, change, says):
@@ -126,3 +126,16 @@ def test_a_pair_judged_twice_and_a_wrong_side_are_refused_and_an_unfinished_file
     assert found.unfinished == ["choices-2.json: 2 of 6 pairs judged"] and len(found.choices) == 2
     with pytest.raises(ValueError, match=r"choices-0\.json is not the key"):
         analyse(files[0], files)
+
+
+def test_who_went_on_counts_with_all_answers_whatever_the_browser_calls_the_files(made, tmp_path):
+    whole, *_ = answered(made, tmp_path, [1.0])
+    content = json.loads(whole.read_text())
+    first, third = tmp_path / "choices-0 (1).json", tmp_path / "choices-0 (2).json"
+    first.write_text(json.dumps(content | {"choices": content["choices"][:2]}))
+    third.write_text(json.dumps(content | {"choices": content["choices"][:4]}))
+    for files in ([first, whole, third], [whole, third, first], [third, first, whole]):
+        found = analysed(made, files)
+        assert len(found.choices) == 6 and found.unfinished == []
+        assert {refused.partition(":")[0] for refused in found.refused} == {first.name, third.name}
+        assert all(": participant 1 has more answers in " in refused for refused in found.refused)
