@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +49,17 @@ def test_pairs_are_of_one_clip_and_tell_nothing(made):
         assert all((out / f"videos/{code}.mp4").is_file() for code in sample.values())
     assert not any(name in page for name in key["methods"])
     assert preference.key_of(out).is_file() and len(list((out / "videos").iterdir())) == 3 * 6
+
+
+@pytest.mark.parametrize("changed", ["predicted", "real"])
+def test_other_videos_of_the_same_names_are_another_page(made, compared, tmp_path, changed):
+    shutil.copytree(compared[changed], tmp_path / changed)
+    shutil.copyfile(compared[changed] / "b.mp4", tmp_path / changed / "a.mp4")
+    other = make(compared | {changed: tmp_path / changed}, tmp_path / "page")
+    assert other["page"] != made[1]["page"]
+    [file, *_] = answered(made, tmp_path, [1.0])
+    with pytest.raises(ValueError, match=f"was saved by page {made[1]['page']}"):
+        analysed((tmp_path / "page", other), [file])
 
 
 def test_what_cannot_be_asked_is_named(compared, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -78,6 +79,18 @@ def test_other_orders_are_another_page(made, folders, tmp_path):
         assert other["videos"] == made[1]["videos"]
         assert other["page"] != made[1]["page"]
         assert other["asked"] == (len(CLIPS) if name == "once" else len(CLIPS) * len(METHODS))
+
+
+@pytest.mark.parametrize("changed", ["ours", "reference"])
+def test_other_videos_of_the_same_names_are_another_page(made, folders, tmp_path, changed):
+    shutil.copytree(folders[changed], tmp_path / changed)
+    shutil.copyfile(folders[changed] / "b.mp4", tmp_path / changed / "a.mp4")
+    folders = folders | {changed: tmp_path / changed}
+    methods, out = {name: folders[name] for name in METHODS}, tmp_path / "page"
+    other = ratings.make(methods, out, references=folders["reference"], participants=6, size=64)
+    assert other["page"] != made[1]["page"]
+    names = [{path.name for path in (folder / "videos").iterdir()} for folder in (out, made[0])]
+    assert len(names[0] - names[1]) == 1  # a web browser has the other ones already
 
 
 def test_everybody_sees_everything_in_another_order():
