@@ -80,7 +80,7 @@ def evaluate(name: str, folder: Path, settings: params.Params, data: Path, model
         FileNotFoundError, ValueError: an input is missing or does not fit; the file is named.
     """
     known, found = Columns(truth), videos(folder)
-    work = [(clip_id, wanted(clip_id, found, folder, known)) for clip_id in sorted(known)]
+    work = list(wanted(sorted(known), found, folder).items())
     rulers, model = rulers_of(settings.evaluate, models), models / "face_model/face_model.npz"
     groups = shards.split_in_shards(work, SHARD_CLIPS)
     version, clips = _version(rulers, model, truth), Clips(data / "clips")
