@@ -43,8 +43,14 @@ GUIDE, JUDGE = "style_aware", "unconditional"
 NAME = "sync_weight"
 EXPERTS = Path("models/lip_expert")
 OUT = Path(__file__).parent
-ROOT = OUT.parent
-CODE = ("experiments/sync_weight.py", "stages/training", "stages/evaluation/talking_head.py", "dreamtalk_models")
+CODE = (  # what decides a cell's numbers
+    "dreamtalk_models",
+    "experiments/sync_weight.py",
+    "stages/evaluation/metrics/landmark_distance.py",
+    "stages/evaluation/talking_head.py",
+    "stages/features/audio.py",
+    "stages/training",
+)
 LOSS = 0.01  # share of expressiveness that may be paid for sync: that much do seeds differ
 COLUMNS = {
     "sync": "the judge's mean probability of sync, of windows around every frame; higher is better",
@@ -206,7 +212,7 @@ def main() -> int:
     try:
         settings = parameters.load()
         inputs = [SPLIT, FACE_MODEL, *sorted(MOTION.glob("*")), *sorted(AUDIO.glob("*")), *sorted(EXPERTS.glob("*/*"))]
-        version = [shards.code_version(*(ROOT / place for place in CODE)), *map(_stamp, inputs)]
+        version = [shards.code_version(*CODE), *map(_stamp, inputs)]
         cells = list(_grid(settings))
         keys = [shards.shard_key(version, one.model_dump(mode="json")) for one in cells]
         folders = shards.run_shards(cell, [(one,) for one in cells], keys, NAME, executor=settings.executor)

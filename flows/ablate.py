@@ -56,6 +56,7 @@ def ablate(
     study.targets(stage_graph(), stages)
     rows, clips, runs = [], [], []
     with workspace.held(f"ablate {name}", logger.warning), workspace.borrowed(logger.warning):
+        began_with = study.BEGAN_WITH.read_text(encoding="utf-8")
         for point in chosen:  # all of them first: a wrong value is no news to get after hours
             study.set_parameters(point)
         for number, point in enumerate(chosen):
@@ -72,7 +73,7 @@ def ablate(
                 logger.warning("not kept as a DVC experiment: %s", error)
     results = pd.DataFrame(rows)
     summary = study.summarise(results[study.worth_a_column(results["metric"], metrics)])
-    folder = study.write(name, results, summary, clips)
+    folder = study.write(name, began_with, results, summary, clips)
     _publish(name, summary, runs)
     logger.info("%d runs; the tables are in %s", len(chosen), folder)
     return summary.to_dict("records")

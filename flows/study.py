@@ -23,6 +23,7 @@ from stages.files import atomic_path
 from stages.params import PARAMS_FILE, ParamsError
 
 STUDIES = Path("reports/studies")
+BEGAN_WITH = workspace.BACKUP / PARAMS_FILE.name  # as long as the study runs
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 SEED = "training_seed"
 SCORES = "per_clip.parquet"
@@ -123,7 +124,7 @@ def composed(point: Point, base: Path) -> bytes:
 def set_parameters(point: Point) -> None:
     """Write the point's parameters into params.yaml, over those that stood there before the study; raises as
     :func:`composed`."""
-    workspace.set_parameters(composed(point, workspace.BACKUP / PARAMS_FILE.name))
+    workspace.set_parameters(composed(point, BEGAN_WITH))
 
 
 def save_experiment(name: str) -> None:
@@ -204,11 +205,13 @@ def scores_of_clips(stages: list[Stage]) -> list[pd.DataFrame]:
     ]
 
 
-def write(name: str, results: pd.DataFrame, summary: pd.DataFrame, clips: list[pd.DataFrame]) -> Path:
-    """Put a study's tables into reports/studies/<name>, and, if any, its clips' scores; returns that folder."""
+def write(name: str, began_with: str, results: pd.DataFrame, summary: pd.DataFrame, clips: list[pd.DataFrame]) -> Path:
+    """Put the params.yaml that a study began with, its tables, and, if any, its clips' scores into
+    reports/studies/<name>; returns that folder."""
     folder = STUDIES / name
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in (
+        (PARAMS_FILE.name, began_with),
         ("results.csv", results.to_csv(index=False)),
         ("summary.csv", summary.to_csv(index=False)),
         ("summary.md", markdown(summary) + "\n"),

@@ -1,7 +1,7 @@
 """Work done shard by shard, each finished shard kept under .work/ so that a killed stage goes on where it was.
 
-A shard is identified by what goes into it: its items, the parameters and the code of the stage's package. Where shards
-are worked on, in processes of this machine or on a Dask cluster, and by how many workers, changes no byte of them.
+A shard is identified by what goes into it: its items, the parameters and the code that makes it. Where shards are
+worked on, in processes of this machine or on a Dask cluster, and by how many workers, changes no byte of them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from stages.cluster import on_cluster
 from stages.files import atomic_path, locked
 from stages.progress import track
 
+ROOT = Path(__file__).parents[1]
 WORK = Path(".work")
 PROCESSES = "processes"
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
@@ -36,10 +37,14 @@ def workers() -> int:
     return int(os.environ.get("DREAMTALK_WORKERS") or len(os.sched_getaffinity(0)))
 
 
-def code_version(*places: Path) -> str:
-    """Digest of Python files, and of all those below folders, so that changed code does not reuse old shards."""
+def code_version(*places: str | Path) -> str:
+    """Digest of Python files, and of all those below folders, so that changed code does not reuse old shards.
+
+    Args:
+        places: files and folders, seen from the root of the repository.
+    """
     digest = hashlib.sha256()
-    for place in places:
+    for place in map(ROOT.joinpath, places):
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(path.relative_to(place.parent).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,5 @@
-"""dvc.yaml names all the code that a stage runs: a change to any of it must run the stage again."""
+"""dvc.yaml names all the code that a stage runs, CODE all that makes its shards: a change must run a stage again, and
+make its shards anew."""
 
 from __future__ import annotations
 
@@ -8,6 +9,12 @@ from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
+
+from experiments import sync_weight
+from stages.corpus import crop
+from stages.evaluation import evaluate, generate
+from stages.evaluation.systems import evaluate as systems
+from stages.features import audio, fit
 
 PACKAGES = ("stages", "dreamtalk_models")
 # see the head of dvc.yaml
@@ -67,3 +74,23 @@ def test_no_dependency_on_code_that_is_not_run(root: Path, stage: str) -> None:
     needed = closure(root, module)
     code = {dep for dep in deps if dep.endswith(".py")}
     assert code <= needed, f"remove from the deps of {stage} in dvc.yaml: {sorted(code - needed)}"
+
+
+SHARDED = {module.__name__: module.CODE for module in (crop, fit, audio, generate, evaluate, systems, sync_weight)}
+CHECKPOINTS = "dreamtalk_models/checkpoints.py"
+# what shards do without: kinds of rejection and overlays are made of finished ones, audio loads no network of ours
+WITHOUT = {
+    "stages.corpus.crop": {"stages/corpus/reasons.py"},
+    "stages.features.fit": {"stages/corpus/encode.py", "stages/corpus/media.py"},
+    "stages.features.audio": {CHECKPOINTS},
+    "experiments.sync_weight": {"stages/corpus/media.py", "stages/features/speech_network.py"},
+}
+
+
+@pytest.mark.parametrize("module", SHARDED)
+def test_shards_are_known_by_all_the_code_that_makes_them(root: Path, module: str) -> None:
+    makers = (closure(root, module) | {CHECKPOINTS}) - WITHOUT.get(module, set())
+    code = SHARDED[module]
+    missing = {file for file in makers if not any(file == place or file.startswith(f"{place}/") for place in code)}
+    assert not missing, f"add to CODE of {module}: {sorted(missing)}"
+    assert all((root / place).exists() for place in code)

@@ -20,14 +20,15 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+import yaml
 
 from experiments.findings.claims import CLAIMS, MARGIN, Comparison, compare, compared
 from experiments.findings.figures import forest, guidance_plot
 from experiments.findings.measures import LOSS, change, clusters, gap, limits, per_seed, sweep
 from flows.study import STUDIES
-from stages import params as parameters
 from stages.evaluation.report.layouts import METRICS
 from stages.files import atomic_path
+from stages.params import PARAMS_FILE, Params, ParamsError, parse
 
 CLAIMS_STUDY, COUPLING_STUDY = "claims", "coupling"
 OUT = Path(__file__).parents[2] / "docs"
@@ -36,11 +37,15 @@ DRAWS = ("predicted", "predicted_mean")  # one answer of a style predictor, and 
 DISTANCE = "test/code_distance"  # of a style predictor's codes
 
 
-def read(name: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """A study's numbers, and its clips' scores where it has any. Raises FileNotFoundError."""
-    folder = STUDIES / name
-    clips = folder / "clips.parquet"
-    return pd.read_csv(folder / "results.csv"), pd.read_parquet(clips) if clips.is_file() else None
+def began_with(name: str) -> Params:
+    """The parameters that a study began with, whatever params.yaml holds by now.
+
+    Raises:
+        FileNotFoundError: there is no such study, or it is of before studies kept them.
+        ParamsError: they are none of this version.
+    """
+    path = STUDIES / name / PARAMS_FILE.name
+    return parse(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
 
 
 def code_distances(results: pd.DataFrame, coupling: pd.DataFrame) -> dict[str, Any]:
@@ -91,30 +96,30 @@ def table(found: Sequence[Comparison]) -> pd.DataFrame:
 
 def main() -> int:
     try:
-        settings = parameters.load()
-        results, clips = read(CLAIMS_STUDY)
-        coupling, _ = read(COUPLING_STUDY)
-    except parameters.ParamsError as error:
+        settings = began_with(CLAIMS_STUDY)
+        results, coupling = (pd.read_csv(STUDIES / name / "results.csv") for name in (CLAIMS_STUDY, COUPLING_STUDY))
+        clips = pd.read_parquet(STUDIES / CLAIMS_STUDY / "clips.parquet")
+        found = [compare(claim, clips) for claim in CLAIMS]
+        guidance = sweep(results)
+        numbers = {"clusters": clusters(results), "limits": limits(guidance), **code_distances(results, coupling)}
+    except ParamsError as error:
         print(f"findings: {error}", file=sys.stderr)
         return 2
-    except FileNotFoundError as error:
-        print(f"findings: {error}; run the studies first (README says how)", file=sys.stderr)
+    except (FileNotFoundError, KeyError) as error:
+        lacking = f"the studies lack {error.args[0]}" if isinstance(error, KeyError) else error
+        print(f"findings: {lacking}; run the studies first (README says how)", file=sys.stderr)
         return 2
-    found = [compare(claim, clips) for claim in CLAIMS]
-    guidance = sweep(results)
     page = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         found=found,
         metrics=METRICS,
         settings=settings,
         results=results,
-        clusters=clusters(results),
         guidance=guidance.groupby("scale").mean(),
-        limits=limits(guidance),
         seeds=sorted(results["seed"].unique()),
         margin=100 * MARGIN,
         loss=LOSS,
-        **code_distances(results, coupling),
+        **numbers,
     )
     write(found, clips, guidance, coupling)
     with atomic_path(OUT / "findings.md") as tmp:

@@ -97,11 +97,16 @@ def compare(claim: Claim, clips: pd.DataFrame, seed: int = 0) -> Comparison:
     Args:
         clips: variant, seed, clip_id and the metric; a row a generated clip.
         seed: of the bootstrap.
+
+    Raises:
+        KeyError: no clip has the metric by both variants.
     """
     metric = METRICS[claim.metric]
     sides = [_table(clips, name, claim.metric) * metric.scale for name in (claim.first, claim.second)]
     differences = (sides[0] - sides[1]).dropna(axis=1)
     values = differences.to_numpy()
+    if not values.size:
+        raise KeyError(f"evaluate {claim.first} and {claim.second} {claim.metric}")
     rng = np.random.default_rng(seed)
     rows = rng.integers(len(values), size=(RESAMPLES, len(values)))
     columns = rng.integers(values.shape[1], size=(RESAMPLES, values.shape[1]))

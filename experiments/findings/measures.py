@@ -50,13 +50,18 @@ def clusters(results: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def sweep(results: pd.DataFrame) -> pd.DataFrame:
-    """Figure 14 as numbers: scale, seed, intensity (%), lips (correlation of the mouth's opening with the true one)."""
+    """Figure 14 as numbers: scale, seed, intensity (%), lips (correlation of the mouth's opening with the true one).
+
+    Raises KeyError where the study has none.
+    """
     part = results[results["stage"] == "report"].set_index("metric")
     scales = sorted(float(name.partition("@")[2]) for name in set(part.index) if name.startswith("intensity@"))
     rows = []
     for scale in scales:
         both = [per_seed(results, "report", f"{name}@{scale:g}") for name in ("intensity", "lip_agreement")]
         rows += [{"scale": scale, "seed": s, "intensity": both[0][s], "lips": both[1][s]} for s in both[0].index]
+    if not rows:
+        raise KeyError("report intensity")
     return pd.DataFrame(rows)
 
 

@@ -36,9 +36,13 @@ RAW, CLIPS, LANDMARKS = Path("data/raw"), Path("data/clips"), Path("data/landmar
 THUMBNAILS = 12  # pictures kept of each kind of rejection
 KILLED = "it killed the process that cropped it: a crash in a decoder, or out of memory"
 PLACES = ("path", "audio_path")  # where equal content lies changes nothing
-CODE = (  # what decides a shard's bytes
-    "crop", "clip", "decode", "encode", "faces", "gaps", "shots", "sync_filter", "takes", "thumbnails", "windows",
-)  # fmt: skip
+CODE = (  # what decides a shard's bytes; each is named, since a large corpus takes days to crop
+    *(f"stages/corpus/{name}.py" for name in ("crop", "clip", "decode", "encode", "faces", "gaps", "shots")),
+    *(f"stages/corpus/{name}.py" for name in ("sync_filter", "takes", "thumbnails", "windows")),
+    *(f"dreamtalk_models/{name}.py" for name in ("checkpoints", "published", "syncnet")),
+    "stages/evaluation/metrics/lip_sync.py",
+    "stages/features/sync_inputs.py",
+)
 TAR, ARROW, ROWS = "clips.tar", "landmarks.arrow", "rows.json"
 
 
@@ -50,7 +54,7 @@ def jobs(sources: pd.DataFrame, crop: Crop) -> tuple[list[tuple], list[str]]:
     items = tables.rows(sources[sources["status"] == "ok"].sort_values("item_id"), tables.SOURCES)
     settings = crop.model_dump(exclude={"shard_clips"})
     network = None if crop.sync.weights is None else sha256(Path(crop.sync.weights))
-    same = (settings, network, shards.code_version(*(Path(__file__).with_name(f"{name}.py") for name in CODE)))
+    same = (settings, network, shards.code_version(*CODE))
     contents = ({name: value for name, value in item.items() if name not in PLACES} for item in items)
     return [(item, settings) for item in items], [shards.shard_key(content, *same) for content in contents]
 

@@ -24,6 +24,7 @@ from stages.progress import track
 AUDIO_RATE = 16000  # Hz, of SyncNet
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 LIKENESS = 0.5  # of two names (difflib), above which the one may be a slip of the other
+MOST_COMPARED = 20_000  # pairs of names, by difflib: a second or two; the first clips show where all are wrong
 
 
 def compare(
@@ -59,10 +60,8 @@ def compare(
     settings = settings or Settings()
     real = videos(truth)
     found = {name: videos(folder) for name, folder in methods.items()}
-    jobs = [
-        (path, {name: wanted(clip_id, found[name], methods[name], real) for name in methods})
-        for clip_id, path in real.items()
-    ]
+    places = {name: wanted(real, found[name], methods[name]) for name in methods}
+    jobs = [(path, {name: places[name][clip_id] for name in methods}) for clip_id, path in real.items()]
     rows = [row for rows in track(_execute(jobs, settings), "evaluate", total=len(jobs)) for row in rows]
     table = pd.DataFrame(rows).sort_values(["method", "clip_id"], ignore_index=True)
     told = ["source", "reason"]
@@ -194,19 +193,21 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".") and path.is_file()
 
 
-def wanted(clip_id: str, found: Mapping[str, Path], folder: Path, real: Collection[str]) -> Wanted:
-    """A clip's video among those `found` in a method's `folder`; `real`: the ids of all clips."""
-    if clip_id in found:
-        return Wanted(found[clip_id], None)
+def wanted(real: Collection[str], found: Mapping[str, Path], folder: Path) -> dict[str, Wanted]:
+    """By the clip ids `real` the videos among those `found` in a method's `folder`."""
     strangers = [name for name in found if name not in real]
-    near = [name for name in strangers if _within(clip_id, name)]
-    if not near:
-        free = [name for name in strangers if not any(_within(other, name) for other in real)]
-        near = difflib.get_close_matches(clip_id, free, n=1, cutoff=LIKENESS)
-    return Wanted(folder / f"{clip_id}.mp4", found[near[0]].name if near else None)
+    free = [name for name in strangers if not _within(tuple(real), name)]
+    missing = [clip_id for clip_id in real if clip_id not in found]
+    near = {clip_id: [name for name in strangers if _within(clip_id, name)] for clip_id in missing}
+    unlike = [clip_id for clip_id in missing if not near[clip_id]]
+    for clip_id in unlike[: MOST_COMPARED // max(len(free), 1)]:
+        near[clip_id] = difflib.get_close_matches(clip_id, free, n=1, cutoff=LIKENESS)
+    lost = {c: Wanted(folder / f"{c}.mp4", found[names[0]].name if names else None) for c, names in near.items()}
+    return {clip_id: lost.get(clip_id) or Wanted(found[clip_id], None) for clip_id in real}
 
 
-def _within(clip_id: str, name: str) -> bool:
+def _within(clip_id: str | tuple[str, ...], name: str) -> bool:
+    """Does a name begin or end with a clip id, or any of several?"""
     return name.startswith(clip_id) or name.endswith(clip_id)
 
 

@@ -30,14 +30,14 @@ GROUND_TRUTH = "ground_truth"
 DATA, MODELS, GENERATED, OUT = Path("data"), Path("models"), Path("generated"), Path("evaluation")
 SHARD_CLIPS = 4
 POINTS = "landmarks68"
-ROOT = Path(__file__).parents[2]
-CODE = (
-    "dreamtalk_models/identity_judge.py",
-    "dreamtalk_models/syncnet.py",
-    "stages/evaluation",
-    "stages/features/sync_inputs.py",
+CODE = (  # what decides a shard's bytes
+    "dreamtalk_models",
+    "stages/corpus/decode.py",
     "stages/corpus/faces.py",
     "stages/corpus/gaps.py",
+    "stages/corpus/media.py",
+    "stages/evaluation",
+    "stages/features",
 )
 
 
@@ -75,7 +75,7 @@ def video_scores(
 ) -> tuple[pd.DataFrame, list[Path]]:
     """Score clips in worker processes: a row per clip, and the folders of the shards."""
     groups = shards.split_in_shards(ids, SHARD_CLIPS)
-    code = shards.shard_key([shards.code_version(p) if p.is_dir() else sha256(p) for p in map(ROOT.joinpath, CODE)])
+    code = shards.code_version(*CODE)
     judges = [path and sha256(path) for path in settings.files]
     real = Clips(data / "clips").table["sha256"]
     keys = [

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dreamtalk_models import renderers
 from stages import columns, shards, tables
-from stages.corpus import encode
 from stages.corpus.media import Clips
 from stages.evaluation import marks
 from stages.evaluation.portrait import MESH_POINTS, Portrait
@@ -28,6 +26,14 @@ if TYPE_CHECKING:
     from stages.params import Params
 
 SHARD_CLIPS = 4
+CODE = (  # what decides a shard's bytes
+    "dreamtalk_models",
+    "stages/corpus/encode.py",
+    "stages/corpus/faces.py",
+    "stages/corpus/media.py",
+    "stages/evaluation",
+    "stages/features",
+)
 DATA, MODELS, OUT = Path("data"), Path("models"), Path("generated")
 
 
@@ -88,7 +94,7 @@ def film(takes: list[Take], name: str, renderer: str, settings: Params, data: Pa
         background = settings.generate.background
         function, fixed, version = film_warped, (clips, mark, background), [renderer, mark, background]
         work = _warp_work(takes, data, models)
-    code = shards.code_version(Path(__file__).parent, Path(renderers.__file__).parent, Path(encode.__file__).parent)
+    code = shards.code_version(*CODE)
     hashes = Clips(clips).table["sha256"]
     groups = shards.split_in_shards(work, SHARD_CLIPS)
     contents = [[(clip, hashes[clip], *map(_digest, arrays)) for clip, *arrays in group] for group in groups]

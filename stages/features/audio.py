@@ -46,6 +46,7 @@ ENERGY = (-3.8, 1.4)
 
 CLIPS = Path("data/clips")
 OUT = Path("data/audio")
+CODE = ("stages/features", "stages/corpus/media.py")  # what decides a shard's bytes
 
 
 def extract(samples: np.ndarray, rate: int, settings: params.Audio, frames: int | None = None) -> np.ndarray:
@@ -226,7 +227,7 @@ def run(clips: Path, out: Path, settings: params.Audio, executor: str = shards.P
     table = Clips(clips).table
     groups = {name: dict(zip(g["clip_id"], g["frames"], strict=True)) for name, g in sorted(table.groupby("shard"))}
     dump = settings.model_dump(mode="json")
-    code = shards.code_version(Path(__file__).parent)
+    code = shards.code_version(*CODE)
     jobs = [(clips, {clip: int(n) for clip, n in sorted(frames.items())}, dump) for frames in groups.values()]
     keys = [shards.shard_key(code, dump, job[1], sha256(clips / name)) for name, job in zip(groups, jobs, strict=True)]
     folders = shards.run_shards(extract_shard, jobs, keys, "audio", executor=executor)

@@ -13,7 +13,6 @@ import pyarrow as pa
 import torch
 
 from dreamtalk_models import face_topology as topology
-from dreamtalk_models import fitting
 from dreamtalk_models.face_model import FaceModel
 from stages import columns, params, shards, tables, tracking
 from stages.corpus.media import Clips
@@ -27,6 +26,7 @@ LANDMARKS = Path("data/landmarks")
 CLIPS = Path("data/clips")
 MODEL = Path("models/face_model/face_model.npz")
 OUT = Path("data/motion")
+CODE = ("stages/features", "dreamtalk_models")  # what decides a shard's bytes
 MOST_PAIRED = 2000  # clips
 
 
@@ -63,7 +63,7 @@ def run(
     if not paths:
         raise FileNotFoundError(f"{landmarks} has no .arrow shard: `dvc repro crop` makes them")
     dump = settings.model_dump(mode="json")
-    code = shards.code_version(Path(__file__).parent, Path(fitting.__file__).parent)
+    code = shards.code_version(*CODE)
     jobs = [(landmarks, _clip_ids(path), model_path, dump) for path in paths]
     keys = [shards.shard_key(code, dump, sha256(model_path), sha256(path)) for path in paths]
     folders = shards.run_shards(fit_shard, jobs, keys, "fit", executor=executor)

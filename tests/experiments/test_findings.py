@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from dvc.utils.hydra import compose_and_dump
 
 from experiments.findings import __main__ as findings
 from experiments.findings import claims, measures
 from experiments.findings.claims import Claim, compare
+from stages import params as parameters
 
 SEEDS, CLIPS = (0, 1, 2), 24
 VARIANTS = ("full", "no_lip_expert", "uncond_lip_expert", "regression", "predicted_full", "predicted_no_speaker_info")
@@ -62,9 +64,10 @@ def test_the_limit_is_the_last_scale_before_lips_get_lost() -> None:
 
 @pytest.fixture
 def studies(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Both studies' tables, made up, and the parameters."""
+    """Both studies' tables, made up, the parameters that they began with, and the demo's, which stand here now."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((root / "params.yaml").read_bytes())
+    compose_and_dump(tmp_path / "study.yaml", str(root / "conf"), None, "config", "", ["profile=study"])
     rng = np.random.default_rng(0)
     rows = [
         {"setting": setting, "seed": seed, "stage": "train_style_predictor", "variant": variant}
@@ -94,6 +97,7 @@ def studies(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         folder = tmp_path / findings.STUDIES / name
         folder.mkdir(parents=True)
         table.to_csv(folder / "results.csv", index=False)
+        (folder / "params.yaml").write_bytes((tmp_path / "study.yaml").read_bytes())
     clips.to_parquet(tmp_path / findings.STUDIES / "claims" / "clips.parquet")
     monkeypatch.setattr(findings, "OUT", tmp_path / "docs")
     return tmp_path
@@ -116,7 +120,35 @@ def test_the_page_says_what_the_numbers_say(studies: Path) -> None:
     assert claims.compare(claims.CLAIMS[0], kept).difference == pytest.approx(sync["difference"], rel=1e-4)
 
 
-def test_without_studies_it_says_what_to_run(studies: Path, capsys: pytest.CaptureFixture) -> None:
-    (studies / findings.STUDIES / "coupling" / "results.csv").unlink()
+def test_the_page_tells_of_the_studys_corpus_whatever_corpus_is_here_now(studies: Path) -> None:
+    here, began = (parameters.load(studies / name) for name in ("params.yaml", "study.yaml"))
+    assert here.ingest.demo.speakers != began.ingest.demo.speakers
+    assert findings.main() == 0
+    page = (studies / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert f"of the `study` profile\n({began.ingest.demo.speakers} generated speakers" in page
+    assert f"ingest.demo.foretold={began.ingest.demo.foretold},0" in page
+    assert f"share of the {began.report.neighbours} nearest" in page
+
+
+@pytest.mark.parametrize("file", ["claims/clips.parquet", "claims/params.yaml", "coupling/results.csv"])
+def test_without_studies_it_says_what_to_run(studies: Path, capsys: pytest.CaptureFixture, file: str) -> None:
+    (studies / findings.STUDIES / file).unlink()
     assert findings.main() == 2
-    assert "run the studies first" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert file in told and "run the studies first" in told
+
+
+@pytest.mark.parametrize("stage", ["train_style_predictor", "report"])
+def test_a_study_without_a_stage_is_told(studies: Path, capsys: pytest.CaptureFixture, stage: str) -> None:
+    file = studies / findings.STUDIES / "claims" / "results.csv"
+    pd.read_csv(file).query("stage != @stage").to_csv(file, index=False)
+    assert findings.main() == 2
+    assert f"the studies lack {stage} " in (told := capsys.readouterr().err) and "run the studies first" in told
+
+
+def test_a_study_without_a_variants_clips_is_told(studies: Path, capsys: pytest.CaptureFixture) -> None:
+    file = studies / findings.STUDIES / "claims" / "clips.parquet"
+    pd.read_parquet(file).query("variant != 'regression'").to_parquet(file)
+    assert findings.main() == 2
+    assert "the studies lack evaluate full and regression m_lmd" in capsys.readouterr().err
+    assert not (studies / "docs").exists()

@@ -118,3 +118,16 @@ def test_summary_pairs_seeds_with_the_complete_method() -> None:
     assert ablated["against"] == "full" and ablated["difference"] == pytest.approx(1.01)
     assert 0.9 < ablated["difference_low"] < 1.01 < ablated["difference_high"] < 1.1
     assert "*" in study.markdown(study.summarise(results))
+
+
+def test_a_study_keeps_the_parameters_that_it_began_with(workspace: Path) -> None:
+    results = pd.DataFrame(
+        [("denoiser.layers=2", 0, "train_denoiser", "full", "loss", 0.5)],
+        columns=["setting", "seed", "stage", "variant", "metric", "value"],
+    )
+    before = (workspace / "params.yaml").read_text()
+    with borrowed_workspace(print):
+        study.set_parameters(study.Point(("denoiser.layers=2",), 7))
+        folder = study.write("mine", study.BEGAN_WITH.read_text(), results, study.summarise(results), [])
+    assert (folder / "params.yaml").read_text() == before
+    assert pd.read_csv(folder / "results.csv").equals(results)

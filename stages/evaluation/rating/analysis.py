@@ -51,7 +51,7 @@ def analyse(key: Path, files: Sequence[Path], without_style: Collection[str] = (
 
     Args:
         key: *.key.json, as rating-page wrote it.
-        files: ratings-*.json, one a participant; of several with one number the last counts.
+        files: ratings-*.json, one a participant; of several with one number the one with the most answers counts.
         without_style: methods to which no style can be given; their answers on style are left out (as in the paper,
             which also leaves out the ground truth's).
 

@@ -31,8 +31,10 @@ def read_key(path: Path, name: str, whole: Callable[[dict], bool]) -> dict:
 def collect(
     files: Sequence[Path], read: Callable[[Path], tuple[str, list[dict]]], what: str
 ) -> tuple[dict[str, tuple[Path, list[dict]]], list[str]]:
-    """Each participant's file and its rows, and why files were left out; of several files with one number the last
-    counts.
+    """Each participant's file and its rows, and why files were left out.
+
+    Of several files with one number the one with the most rows counts: who stops, saves and goes on later saves the
+    earlier answers again, and file names do not tell which save was the last.
 
     Args:
         read: a file's participant and rows; its ValueError, KeyError or TypeError leaves the file out.
@@ -53,8 +55,12 @@ def collect(
             refused.append(f"{path.name}: {error}")
             continue
         if participant in found:
-            refused.append(f"{found[participant][0].name}: participant {participant} has a later file, {path.name}")
-        found[participant] = path, rows
+            counts, other = sorted((found[participant], (path, rows)), key=lambda one: len(one[1]), reverse=True)
+            often = "more" if len(counts[1]) > len(other[1]) else "as many"
+            refused.append(f"{other[0].name}: participant {participant} has {often} answers in {counts[0].name}")
+            found[participant] = counts
+        else:
+            found[participant] = path, rows
     if not found:
         raise ValueError(f"no file of {what} can be used: " + ("; ".join(refused) or "none was given"))
     return found, refused

@@ -54,7 +54,7 @@ def analyse(key: Path, files: Sequence[Path]) -> Preference:
 
     Args:
         key: *.pairs.json, as preference-page wrote it.
-        files: choices-*.json, one a participant; of several with one number the last counts.
+        files: choices-*.json, one a participant; of several with one number the one with the most answers counts.
 
     Raises:
         ValueError: the key is none, or no file of choices can be used.

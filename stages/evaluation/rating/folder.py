@@ -21,7 +21,7 @@ from stages.corpus import decode
 from stages.corpus.encode import write_mp4
 from stages.evaluation.compare import videos
 from stages.evaluation.scoring import FPS, squares
-from stages.files import atomic_path, write_json
+from stages.files import atomic_path, sha256, write_json
 
 RATE = 16000  # Hz, of the videos' sound
 HERE = Path(__file__).parent
@@ -50,13 +50,15 @@ def in_common(folders: Sequence[Path], clips: int) -> tuple[list[str], list[dict
     return [common[place] for place in places], found
 
 
-def code_of(seed: int, name: str, clip_id: str) -> str:
-    """What a video is called in the folder."""
-    return hashlib.blake2b(f"{name}\n{clip_id}".encode(), key=str(seed).encode(), digest_size=6).hexdigest()
+def code_of(seed: int, name: str, clip_id: str, source: Path) -> str:
+    """What a video is called in the folder; changed content gives another name, as browsers keep what they know."""
+    text = f"{name}\n{clip_id}\n{sha256(source)}"
+    return hashlib.blake2b(text.encode(), key=str(seed).encode(), digest_size=6).hexdigest()
 
 
 def page_id(*content: Any) -> str:
-    """A page's own name: a browser goes on with a page that it knows, so that another order is another page."""
+    """A page's own name: a browser goes on with a page that it knows, so that other videos or another order are another
+    page."""
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 

@@ -51,8 +51,11 @@ def make(
     shown = [*methods.values(), truth]
     folder.check(out, key_of(out), shown)
     chosen, (*found, models) = in_common(shown, clips)
-    codes = [[code_of(seed, name, clip_id) for clip_id in chosen] for name in methods]
-    model_codes = [code_of(seed, "", clip_id) for clip_id in chosen]
+    codes = [
+        [code_of(seed, name, clip_id, files[clip_id]) for clip_id in chosen]
+        for name, files in zip(methods, found, strict=True)
+    ]
+    model_codes = [code_of(seed, "", clip_id, models[clip_id]) for clip_id in chosen]
     sides = [codes, codes[::-1]]
     samples = [
         {"model": model, "left": left, "right": right}
@@ -70,7 +73,7 @@ def make(
             for code, clip_id in zip(names, chosen, strict=True)
         },
     }
-    key = {"page": folder.page_id(key, laid_out), **key}
+    key = {"page": folder.page_id(key, samples, laid_out), **key}
     films = [
         Film(files[clip_id], code)
         for files, names in zip([*found, models], [*codes, model_codes], strict=True)

@@ -62,22 +62,25 @@ def make(
     shown = [*methods.values(), *([references] if references else [])]
     folder.check(out, key_of(out), shown)
     chosen, found = in_common(shown, clips)
-    codes = {(name, clip_id): code_of(seed, name, clip_id) for name in methods for clip_id in chosen}
-    guides = {clip_id: code_of(seed, "", clip_id) for clip_id in chosen} if references else {}
+    files = dict(zip(methods, found, strict=False))
+    codes = {
+        (name, clip_id): code_of(seed, name, clip_id, files[name][clip_id]) for name in methods for clip_id in chosen
+    }
+    guides = {clip_id: code_of(seed, "", clip_id, found[-1][clip_id]) for clip_id in chosen} if references else {}
+    samples = [{"code": code, "reference": guides.get(clip_id)} for (_, clip_id), code in codes.items()]
     laid_out = orders(len(methods), len(chosen), participants, each_clip_once, seed)
     key = {
         "asked": len(laid_out[0]),
         "aspects": [name for name in ASPECTS if references or name != "style"],
         "videos": {code: {"method": name, "clip_id": clip_id} for (name, clip_id), code in codes.items()},
     }
-    key = {"page": folder.page_id(key, laid_out), **key}
+    key = {"page": folder.page_id(key, samples, laid_out), **key}
     content = {
         "page": key["page"],
         "aspects": {name: ASPECTS[name] for name in key["aspects"]},
-        "samples": [{"code": code, "reference": guides.get(clip_id)} for (_, clip_id), code in codes.items()],
+        "samples": samples,
         "orders": laid_out,
     }
-    files = dict(zip(methods, found, strict=False))
     films = [Film(files[name][clip_id], code) for (name, clip_id), code in codes.items()]
     films += [Film(found[-1][clip_id], code, sound=False) for clip_id, code in guides.items()]
     folder.write(out, key_of(out), key, films, size, "ratings.html.j2", content=json.dumps(content))

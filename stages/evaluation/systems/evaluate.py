@@ -23,7 +23,7 @@ from stages.corpus.gaps import bridged
 from stages.corpus.media import Clips
 from stages.evaluation import scoring
 from stages.evaluation.compare import Wanted, is_video, videos, wanted
-from stages.evaluation.evaluate import CODE, GROUND_TRUTH, ROOT, SHARD_CLIPS, landmarks_of, rulers_of
+from stages.evaluation.evaluate import CODE, GROUND_TRUTH, SHARD_CLIPS, landmarks_of, rulers_of
 from stages.evaluation.metrics.summary import summarise
 from stages.evaluation.motion_scores import MotionJudges, motion_scores
 from stages.evaluation.scoring import Settings, Sound, Truth
@@ -33,7 +33,6 @@ from stages.program import one_line_errors
 
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # as MLflow takes it, and no way out of the folder
 FOLDER, OUT = Path("data/methods"), Path("evaluation/methods")
-FIT_CODE = ("stages/features/landmark_fit.py", "dreamtalk_models/fitting.py")
 
 
 def score_shard(
@@ -81,7 +80,7 @@ def evaluate(name: str, folder: Path, settings: params.Params, data: Path, model
         FileNotFoundError, ValueError: an input is missing or does not fit; the file is named.
     """
     known, found = Columns(truth), videos(folder)
-    work = [(clip_id, wanted(clip_id, found, folder, known)) for clip_id in sorted(known)]
+    work = list(wanted(sorted(known), found, folder).items())
     rulers, model = rulers_of(settings.evaluate, models), models / "face_model/face_model.npz"
     groups = shards.split_in_shards(work, SHARD_CLIPS)
     version, clips = _version(rulers, model, truth), Clips(data / "clips")
@@ -138,9 +137,8 @@ def main() -> None:
 
 
 def _version(rulers: Settings, model: Path, truth: Path) -> str:
-    code = [shards.code_version(p) if p.is_dir() else sha256(p) for p in map(ROOT.joinpath, (*CODE, *FIT_CODE))]
     files = (*rulers.files, model, truth / "landmarks.arrow")
-    return shards.shard_key(code, [path and sha256(path) for path in files])
+    return shards.shard_key(shards.code_version(*CODE), [path and sha256(path) for path in files])
 
 
 def seen(clip_id: str, place: Wanted, clips: Clips) -> tuple[str | None, ...]:

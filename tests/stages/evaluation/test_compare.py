@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ import pytest
 
 from stages.corpus.decode import read_video
 from stages.corpus.encode import write_mp4
-from stages.evaluation.compare import compare, videos
+from stages.evaluation.compare import compare, videos, wanted
 from stages.evaluation.scoring import Settings
 
 SETTINGS = Settings(size=256, vshift=5, min_face_rate=0.5)
@@ -86,6 +87,24 @@ def test_a_wrong_name_is_pointed_out(truth: Path, tmp_path: Path, monkeypatch: p
     shutil.copy(truth / "a.mp4", tmp_path / "mine/M030_happy_001.mov")
     with pytest.raises(ValueError, match="are videos of one clip"):
         compare(tmp_path / "real", {"mine": tmp_path / "mine"}, tmp_path / "out", SETTINGS, resamples=5)
+
+
+def test_a_name_is_taken_for_the_likest_clips_but_for_no_other_clips_own():
+    found = {name: Path(f"{name}.mov") for name in ("a1", "b2_out", "c_3x", "notes")}
+    places = wanted(["a1", "b2", "c_3", "c_4", "d5"], found, Path("mine"))
+    assert places["a1"] == (Path("a1.mov"), None)
+    assert places["b2"] == (Path("mine/b2.mp4"), "b2_out.mov") and places["c_3"].mistaken == "c_3x.mov"
+    assert places["c_4"].mistaken is None and places["d5"].mistaken is None
+    assert wanted(["happy_001"], {"hapy_001": Path("hapy_001.mp4")}, Path())["happy_001"].mistaken == "hapy_001.mp4"
+
+
+def test_a_large_folder_of_wrong_names_takes_no_time_and_the_first_clips_show_what_is_wrong(monkeypatch):
+    monkeypatch.setattr("stages.evaluation.compare.MOST_COMPARED", 1000)
+    real = [f"M{i % 40:03d}_angry_level3_{i:03d}" for i in range(500)]
+    began = time.process_time()
+    places = wanted(real, {f"x_{name}_y": Path(f"x_{name}_y.mp4") for name in real}, Path())
+    assert time.process_time() - began < 3
+    assert [place.mistaken for place in places.values()] == [f"x_{name}_y.mp4" for name in real[:2]] + [None] * 498
 
 
 def test_the_files_say_the_same(result):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +49,17 @@ def test_pairs_are_of_one_clip_and_tell_nothing(made):
         assert all((out / f"videos/{code}.mp4").is_file() for code in sample.values())
     assert not any(name in page for name in key["methods"])
     assert preference.key_of(out).is_file() and len(list((out / "videos").iterdir())) == 3 * 6
+
+
+@pytest.mark.parametrize("changed", ["predicted", "real"])
+def test_other_videos_of_the_same_names_are_another_page(made, compared, tmp_path, changed):
+    shutil.copytree(compared[changed], tmp_path / changed)
+    shutil.copyfile(compared[changed] / "b.mp4", tmp_path / changed / "a.mp4")
+    other = make(compared | {changed: tmp_path / changed}, tmp_path / "page")
+    assert other["page"] != made[1]["page"]
+    [file, *_] = answered(made, tmp_path, [1.0])
+    with pytest.raises(ValueError, match=f"was saved by page {made[1]['page']}"):
+        analysed((tmp_path / "page", other), [file])
 
 
 def test_what_cannot_be_asked_is_named(compared, tmp_path):
@@ -103,7 +115,7 @@ def test_nobody_with_a_preference_is_no_evidence(made, tmp_path):
         ({"page": "other"}, "was saved by page other"),
         ({"choices": []}, "has no choice"),
         ({"choices": [{"chosen": "ffff", "side": "left"}]}, "has not: ffff"),
-        ({"participant": "2"}, "participant 2 has a later file"),
+        ({"participant": "2"}, "participant 2 has as many answers in choices-0.json"),
     ],
 )
 def test_files_that_do_not_fit_are_left_out(made, tmp_path, change, says):
@@ -126,3 +138,16 @@ def test_a_pair_judged_twice_and_a_wrong_side_are_refused_and_an_unfinished_file
     assert found.unfinished == ["choices-2.json: 2 of 6 pairs judged"] and len(found.choices) == 2
     with pytest.raises(ValueError, match=r"choices-0\.json is not the key"):
         analyse(files[0], files)
+
+
+def test_who_went_on_counts_with_all_answers_whatever_the_browser_calls_the_files(made, tmp_path):
+    whole, *_ = answered(made, tmp_path, [1.0])
+    content = json.loads(whole.read_text())
+    first, third = tmp_path / "choices-0 (1).json", tmp_path / "choices-0 (2).json"
+    first.write_text(json.dumps(content | {"choices": content["choices"][:2]}))
+    third.write_text(json.dumps(content | {"choices": content["choices"][:4]}))
+    for files in ([first, whole, third], [whole, third, first], [third, first, whole]):
+        found = analysed(made, files)
+        assert len(found.choices) == 6 and found.unfinished == []
+        assert {refused.partition(":")[0] for refused in found.refused} == {first.name, third.name}
+        assert all(": participant 1 has more answers in " in refused for refused in found.refused)

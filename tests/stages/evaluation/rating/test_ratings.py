@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -78,6 +79,18 @@ def test_other_orders_are_another_page(made, folders, tmp_path):
         assert other["videos"] == made[1]["videos"]
         assert other["page"] != made[1]["page"]
         assert other["asked"] == (len(CLIPS) if name == "once" else len(CLIPS) * len(METHODS))
+
+
+@pytest.mark.parametrize("changed", ["ours", "reference"])
+def test_other_videos_of_the_same_names_are_another_page(made, folders, tmp_path, changed):
+    shutil.copytree(folders[changed], tmp_path / changed)
+    shutil.copyfile(folders[changed] / "b.mp4", tmp_path / changed / "a.mp4")
+    folders = folders | {changed: tmp_path / changed}
+    methods, out = {name: folders[name] for name in METHODS}, tmp_path / "page"
+    other = ratings.make(methods, out, references=folders["reference"], participants=6, size=64)
+    assert other["page"] != made[1]["page"]
+    names = [{path.name for path in (folder / "videos").iterdir()} for folder in (out, made[0])]
+    assert len(names[0] - names[1]) == 1  # a web browser has the other ones already
 
 
 def test_everybody_sees_everything_in_another_order():
@@ -213,13 +226,25 @@ def test_what_is_no_rating_is_told(made, answers, tmp_path, rating):
     assert f"has a rating of {rating!r}" in found.refused[0]
 
 
-def test_a_number_given_twice_and_an_unfinished_file_are_told(made, answers, tmp_path):
-    content = json.loads(answers[1].read_text())
-    content |= {"participant": "1", "ratings": content["ratings"][:5]}
-    (tmp_path / "again.json").write_text(json.dumps(content))
-    found = analyse(ratings.key_of(made[0]), [answers[0], tmp_path / "again.json"])
-    assert found.refused == ["ratings-0.json: participant 1 has a later file, again.json"]
-    assert found.unfinished == ["again.json: 5 of 12 videos rated"] and len(found.ratings) == 5 * 3
+def test_of_a_participants_files_the_one_with_the_most_answers_counts(made, answers, tmp_path):
+    content = json.loads(answers[0].read_text())
+    stopped, again = tmp_path / "ratings-0 (1).json", tmp_path / "ratings-0 (2).json"
+    stopped.write_text(json.dumps(content | {"ratings": content["ratings"][:5]}))
+    again.write_text(json.dumps(content))
+    found = analyse(ratings.key_of(made[0]), [stopped, answers[0], again])
+    assert found.refused == [
+        "ratings-0 (1).json: participant 1 has more answers in ratings-0.json",
+        "ratings-0 (2).json: participant 1 has as many answers in ratings-0.json",
+    ]
+    assert found.unfinished == [] and len(found.ratings) == 12 * 3
+
+
+def test_an_unfinished_file_counts_and_is_told(made, answers, tmp_path):
+    content = json.loads(answers[0].read_text())
+    stopped = tmp_path / "stopped.json"
+    stopped.write_text(json.dumps(content | {"ratings": content["ratings"][:5]}))
+    found = analyse(ratings.key_of(made[0]), [stopped])
+    assert found.unfinished == ["stopped.json: 5 of 12 videos rated"] and len(found.ratings) == 5 * 3
 
 
 def test_a_file_that_is_no_key_is_told(answers):
