@@ -134,9 +134,13 @@ def _gpu() -> Finding:
 
 
 def _processors() -> Finding:
+    from stages.params import ParamsError
     from stages.shards import workers
 
-    shown = f"{workers()} worker processes (DREAMTALK_WORKERS changes that), {len(os.sched_getaffinity(0))} cores"
+    try:
+        shown = f"{workers()} worker processes (DREAMTALK_WORKERS changes that), {len(os.sched_getaffinity(0))} cores"
+    except ParamsError as error:
+        return Finding("processors", "missing", str(error))
     return Finding("processors", "ok", shown)
 
 

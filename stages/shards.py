@@ -24,6 +24,7 @@ from typing import Any
 
 from stages.cluster import on_cluster
 from stages.files import atomic_path, locked
+from stages.params import ParamsError
 from stages.progress import track
 
 ROOT = Path(__file__).parents[1]
@@ -33,8 +34,17 @@ PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
 
 def workers() -> int:
-    """Processes to use: DREAMTALK_WORKERS, or one per core. It never changes a result."""
-    return int(os.environ.get("DREAMTALK_WORKERS") or len(os.sched_getaffinity(0)))
+    """Processes to use: DREAMTALK_WORKERS, or one per core. It never changes a result.
+
+    Raises:
+        ParamsError: DREAMTALK_WORKERS is not a count.
+    """
+    given = os.environ.get("DREAMTALK_WORKERS", "").strip()
+    if not given:
+        return len(os.sched_getaffinity(0))
+    if not given.isdecimal() or int(given) == 0:
+        raise ParamsError(f"DREAMTALK_WORKERS is {given!r}: must be a count of processes above 0; unset, one per core")
+    return int(given)
 
 
 def code_version(*places: str | Path) -> str:

@@ -199,18 +199,25 @@ def experiment_name(params: Params) -> str:
 
 
 def connect(params: Params) -> None:
-    """Point MLflow at MLFLOW_TRACKING_URI, or at the SQLite store below mlflow/; choose the profile's experiment."""
+    """Point MLflow at MLFLOW_TRACKING_URI, or at the SQLite store below mlflow/; choose the profile's experiment.
+
+    One that is not there is made; one that was deleted is restored with its runs, and a line says so.
+    """
     ours = not os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(_store())
-    experiment = experiment_name(params)
-    if mlflow.get_experiment_by_name(experiment) is None:
-        location = (HOME / "artifacts").resolve().as_uri() if ours else None
-        try:
-            mlflow.create_experiment(experiment, artifact_location=location)
-        except mlflow.exceptions.MlflowException:
-            if mlflow.get_experiment_by_name(experiment) is None:  # a parallel stage may have made it
-                raise
-    mlflow.set_experiment(experiment)
+    name = experiment_name(params)
+    experiment = mlflow.get_experiment_by_name(name)
+    try:
+        if experiment is None:
+            mlflow.create_experiment(name, (HOME / "artifacts").resolve().as_uri() if ours else None)
+        elif experiment.lifecycle_stage == "deleted":
+            mlflow.MlflowClient().restore_experiment(experiment.experiment_id)
+            print(f"MLflow: experiment {name} had been deleted; it is restored, with its runs", flush=True)
+    except mlflow.MlflowException:
+        experiment = mlflow.get_experiment_by_name(name)
+        if experiment is None or experiment.lifecycle_stage == "deleted":  # else a parallel stage did it
+            raise
+    mlflow.set_experiment(name)
     mlflow.set_experiment_tag("mlflow.experimentKind", "custom_model_development")  # else its pages are those for chats
 
 

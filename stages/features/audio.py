@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stages import columns, params, shards
-from stages.corpus.media import Clips
+from stages.corpus import media
 from stages.features.speech_network import HOP, RATE, CheckpointError, hidden_states
 from stages.files import fresh_dir, sha256
 from stages.program import one_line_errors
@@ -210,26 +210,34 @@ def extract_shard(folder: Path, clips: Path, frames: dict[str, int], settings: d
         settings: section `audio` as a mapping.
     """
     torch.set_num_threads(1)
-    media, audio = Clips(clips), params.Audio(**settings)
+    source, audio = media.Clips(clips), params.Audio(**settings)
     rows = [
-        {columns.KEY: clip_id, "features": extract(media.audio(clip_id), _rate(media, clip_id), audio, n)}
+        {columns.KEY: clip_id, "features": extract(source.audio(clip_id), _rate(source, clip_id), audio, n)}
         for clip_id, n in frames.items()
     ]
     columns.write_shard(folder / "shard.arrow", rows)
 
 
-def _rate(media: Clips, clip_id: str) -> int:
-    return int(media.table.loc[clip_id, "audio_rate"])
+def _rate(source: media.Clips, clip_id: str) -> int:
+    return int(source.table.loc[clip_id, "audio_rate"])
+
+
+def _network(settings: params.Audio) -> dict[str, str] | None:
+    """The hashes of a local network's files; None where none is used, or the hub's name is all that is known of it."""
+    folder = Path(settings.checkpoint)
+    if settings.features == "logmel" or not folder.is_dir():
+        return None
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def run(clips: Path, out: Path, settings: params.Audio, executor: str = shards.PROCESSES) -> dict[str, float]:
     """Write the features of all clips, a shard beside each shard of clips; return counts."""
-    table = Clips(clips).table
+    table = media.Clips(clips).table
     groups = {name: dict(zip(g["clip_id"], g["frames"], strict=True)) for name, g in sorted(table.groupby("shard"))}
     dump = settings.model_dump(mode="json")
-    code = shards.code_version(*CODE)
+    same = (shards.code_version(*CODE), dump, _network(settings))
     jobs = [(clips, {clip: int(n) for clip, n in sorted(frames.items())}, dump) for frames in groups.values()]
-    keys = [shards.shard_key(code, dump, job[1], sha256(clips / name)) for name, job in zip(groups, jobs, strict=True)]
+    keys = [shards.shard_key(*same, job[1], sha256(clips / name)) for name, job in zip(groups, jobs, strict=True)]
     folders = shards.run_shards(extract_shard, jobs, keys, "audio", executor=executor)
     fresh_dir(out)
     for name, folder in zip(groups, folders, strict=True):

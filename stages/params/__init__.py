@@ -66,7 +66,8 @@ __all__ = [
 
 
 class ParamsError(ValueError):
-    """params.yaml is missing, is not YAML, or holds a key or value that the pipeline does not know."""
+    """params.yaml is missing, is not YAML, or holds a key or value that the pipeline does not know; or the environment
+    holds such a value."""
 
 
 class Params(Section):

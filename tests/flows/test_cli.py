@@ -370,6 +370,12 @@ def test_doctor_finds_what_is_there(here: Path) -> None:
         assert word in result.stdout
 
 
+def test_doctor_tells_of_a_wrong_number_of_workers(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMTALK_WORKERS", "abc")
+    result = dreamtalk("doctor")
+    assert result.exit_code == 0 and "DREAMTALK_WORKERS is 'abc'" in result.stdout
+
+
 def test_systems_tells_how_each_is_called(here: Path) -> None:
     result = dreamtalk("systems")
     assert result.exit_code == 0

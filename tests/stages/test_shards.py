@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from stages import shards
+from stages.program import one_line_errors
 
 
 def write(folder, text: str, log) -> None:
@@ -78,3 +79,13 @@ def test_split_in_shards():
 def test_workers(monkeypatch):
     monkeypatch.setenv("DREAMTALK_WORKERS", "7")
     assert shards.workers() == 7
+    monkeypatch.setenv("DREAMTALK_WORKERS", "")
+    assert shards.workers() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "abc", "1.5"])
+def test_a_wrong_number_of_workers_is_one_clear_line(work, monkeypatch, capsys, given):
+    monkeypatch.setenv("DREAMTALK_WORKERS", given)
+    with pytest.raises(SystemExit), one_line_errors("stage"):
+        run(work, "ab")
+    assert capsys.readouterr().err.startswith(f"stage: DREAMTALK_WORKERS is '{given}': must be a count of processes")

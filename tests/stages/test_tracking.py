@@ -76,3 +76,17 @@ def test_a_run_in_another_store_is_left_alone_until_that_store_is_back(
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     tracking.end_left_runs()
     assert statuses() == {"killed": "KILLED"}
+
+
+def test_an_experiment_deleted_in_the_browser_is_restored_with_its_runs(
+    workspace: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with tracking.stage_run("before", load(), ["training"]):
+        pass
+    client = MlflowClient()
+    client.delete_experiment(client.get_experiment_by_name("dreamtalk-demo").experiment_id)
+    capsys.readouterr()
+    with tracking.stage_run("after", load(), ["training"]):
+        pass
+    assert statuses() == {"before": "FINISHED", "after": "FINISHED"}
+    assert capsys.readouterr().out.count("dreamtalk-demo had been deleted; it is restored") == 1

@@ -131,6 +131,9 @@ def _read_labels(folder: Path, metadata: str | None, videos: list[Path]) -> dict
     labels: dict[Path, dict] = {}
     problems = []
     for place, row in _read_table(path):
+        if _given(row.get("file")) is None:
+            problems.append(f"{place}: names no file")
+            continue
         name = str(row["file"])
         origin = Path(name) if Path(name) in origins else by_name.get(name) if uses[name] == 1 else None
         label = {key: _given(row.get(key)) for key in LABELS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from stages import shards, tables
-from stages.columns import Columns
+from stages.columns import Columns, write_shard
 from stages.corpus import crop as stage
 from stages.corpus.clip import Reject, crop_item
 from stages.corpus.crop import assemble, crop_all, crop_shard
@@ -186,6 +187,35 @@ def test_same_bytes_for_any_number_of_workers_and_after_a_kill(tmp_path, film, c
     assert len(clips.audio("b")) == clips.table.loc["b", "frames"] * RATE // 25
     quarantine = tables.read(out / "clips/quarantine.parquet")
     assert dict(zip(quarantine["item_id"], quarantine["stage"], strict=True)) == {"bad": "ingest", "mute": "crop"}
+
+
+def cropped_items(folder: Path, clips_of: dict[str, int]) -> None:
+    """What crop_shard leaves of items, with clips of a few bytes."""
+    for name, count in clips_of.items():
+        (folder / name).mkdir(parents=True)
+        ids = [f"{name}_p{number:02d}" for number in range(1, count + 1)]
+        row = dict.fromkeys(tables.CLIPS.names) | {"item_id": name, "frames": 1, "fps": 25.0, "detection_rate": 1.0}
+        rows = {"clips": [row | {"clip_id": clip_id} for clip_id in ids], "quarantine": []}
+        (folder / name / stage.ROWS).write_text(json.dumps(rows))
+        stage.write_tar(folder / name / stage.TAR, [])
+        landmarks = [{"clip_id": clip_id, "landmarks": np.zeros((1, 6), np.float32)} for clip_id in ids]
+        write_shard(folder / name / stage.ARROW, landmarks)
+
+
+def test_an_item_more_changes_the_file_that_it_comes_into_and_leaves_the_others(tmp_path):
+    clips_of = {f"item{number:03d}": 1 + number % 3 for number in range(150)}
+    cropped_items(tmp_path / "items", {"first": 1, **clips_of})
+    files = []
+    for names in (sorted(clips_of), ["first", *sorted(clips_of)]):
+        table, folders = sources([{"item_id": name} for name in names]), [tmp_path / "items" / name for name in names]
+        counts = assemble(folders, table, tmp_path / "clips", tmp_path / "landmarks", 10)
+        clips = tables.read(tmp_path / "clips/clips.parquet")
+        sizes = clips.groupby("shard").size()
+        assert counts["clips"] == len(clips) and sizes.max() < 20 + 3 and 6 < sizes.mean() < 14
+        assert (clips.groupby(clips["clip_id"].str[:-4])["shard"].nunique() == 1).all()
+        files.append(digest(tmp_path / "landmarks"))
+    before, after = (set(digests.values()) for digests in files)
+    assert len(before) > 20 and len(before - after) == 1
 
 
 def test_changed_parameters_or_sound_are_other_work(tmp_path, film, crop):

@@ -286,6 +286,8 @@ def test_labels_are_as_they_stand_but_for_blanks(take, tmp_path):
         (["file,speaker,emotion,level", "a.mp4,A,sad,4"], "level '4'"),
         (["file,speaker", "z.mp4,A"], "line 2: no files 'z.mp4'"),
         (["file,speaker", "a.mp4,A", "", ",", "a.mp4,B"], "line 5: 'a.mp4' is named twice"),
+        (["speaker,emotion,level,file", "M003,sad,1,z.mp4", "M003,angry"], "'z.mp4'.*\n  line 3: names no file"),
+        (["file,speaker", "a.mp4,A", " ,A"], "line 3: names no file"),
         (["name,speaker", "a.mp4,A"], "columns must be file"),
         (["file,file", "a.mp4,A"], "columns must be file"),
         ([], "columns must be file"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from stages import params, tables
@@ -204,3 +206,18 @@ def test_the_stage_writes_a_shard_beside_each_and_repeats_its_bytes(tmp_path: Pa
     audio.run(Path("clips"), Path("two"), MEL)
     for name in ("shard-00000.arrow", "shard-00001.arrow"):
         assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
+
+
+def test_another_network_in_the_same_folder_is_heard_anew(network: params.Audio, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DREAMTALK_WORKERS", "1")
+    write_clips(tmp_path / "clips", {"a": 10})
+    shutil.copytree(network.checkpoint, "network")
+    settings = network.model_copy(update={"checkpoint": "network"})
+    audio.run(Path("clips"), Path("one"), settings)
+    weights = load_file("network/model.safetensors")
+    save_file({key: 2 * value for key, value in weights.items()}, "network/model.safetensors", {"format": "pt"})
+    speech_network.load_network.cache_clear()  # as in the process of another run
+    audio.run(Path("clips"), Path("two"), settings)
+    one, two = (Columns(Path(out))["a"]["features"] for out in ("one", "two"))
+    assert one.shape == two.shape and not np.array_equal(one, two)

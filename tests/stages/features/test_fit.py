@@ -158,6 +158,27 @@ def test_no_training_clips_is_said(tmp_path: Path, corpus) -> None:
         learning.sample_meshes(columns.Columns(corpus[0] / "landmarks"), split[split["split"] == "val"], 20)
 
 
+def test_meshes_of_a_large_corpus_are_thinned_evenly_over_clips_and_frames(monkeypatch) -> None:
+    landmarks = np.zeros((16, 40, 478, 3), np.float32)
+    landmarks[..., 0] = np.arange(16)[:, None, None]
+    landmarks[..., 1] = np.arange(40)[:, None]
+    source = {f"{clip:02d}": {"landmarks": points.reshape(40, -1)} for clip, points in enumerate(landmarks)}
+    emotions = ["neutral", "happy"] * 8
+    split = pd.DataFrame({"clip_id": source.keys(), "speaker": source.keys(), "emotion": emotions})
+    monkeypatch.setattr(learning, "MOST_MESHES", 16 * 20)
+    every = learning.sample_meshes(source, split, 20)
+    assert (np.bincount(every.points[:, 0, 0].int()) == 20).all()
+    assert set(every.points[:, 0, 1].tolist()) == set(np.linspace(0, 39, 20).round())
+    monkeypatch.setattr(learning, "MOST_MESHES", 16 * 5)
+    thinned = learning.sample_meshes(source, split, 20)
+    clips, frames = thinned.points[:, 0, 0].int().numpy(), thinned.points[:, 0, 1].tolist()
+    assert (np.bincount(clips) == 5).all()
+    assert set(frames) <= set(every.points[:, 0, 1].tolist())
+    assert len(set(frames)) > 15  # any moment of a clip, not the same in all
+    np.testing.assert_array_equal(thinned.speaker, [f"{clip:02d}" for clip in clips])
+    np.testing.assert_array_equal(thinned.neutral, clips % 2 == 0)
+
+
 def test_stage_fits_every_clip_and_repeats_its_bytes(corpus, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DREAMTALK_WORKERS", "1")
