@@ -83,7 +83,12 @@ class Session:
 
 @contextmanager
 def session(
-    stage: str, section: str, variant: str | None = None, inputs: tuple[Path, ...] = (), folder: str | None = None
+    stage: str,
+    section: str,
+    variant: str | None = None,
+    inputs: tuple[Path, ...] = (),
+    folder: str | None = None,
+    files: tuple[str, ...] = (),
 ) -> Iterator[Session]:
     """Open a training stage: models/<section>[/<variant>] and metrics/<section>[/<variant>].json are its outputs.
 
@@ -95,6 +100,7 @@ def session(
         section: of params.yaml.
         inputs: files and folders that are read; a killed training goes on only if they are the same.
         folder: in place of `section` in the outputs' names, for what has another network's section, to be compared.
+        files: parameters of the section that name files (None: no file), which are inputs too.
     """
     place = Path(folder or section, variant or "")
     sections = ["training", section]
@@ -105,11 +111,12 @@ def session(
             seed = params.training_seed if compared else params.seed
             distributed.join()
             out = Path("models") / place
-            metrics = Path("metrics") / place.with_suffix(".json")
+            metrics = Path("metrics") / f"{place}.json"  # a variant's name may have a dot
             identity = [variant, seed, *(getattr(params, name).model_dump(mode="json") for name in sections)]
+            named = [Path(path) for name in files if (path := getattr(getattr(params, section), name))]
             with (
                 _run(stage, params, sections, variant=variant, out=out, metrics=metrics) as run,
-                loop.workspace(stage, identity, list(inputs)) as work,
+                loop.workspace(stage, identity, [*inputs, *named]) as work,
             ):
                 yield Session(params, seed, run, out, work, f"{stage}/{variant}" if variant else stage)
     finally:

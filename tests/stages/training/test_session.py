@@ -11,7 +11,7 @@ import yaml
 from dreamtalk_models import checkpoints
 from dreamtalk_models.lip_expert import LipExpert
 from stages import shards
-from stages.training import lip_expert, session
+from stages.training import denoiser, lip_expert, session
 
 
 @pytest.fixture
@@ -57,3 +57,34 @@ def test_what_is_compared_with_a_section_shares_its_seed_but_not_its_folder(work
     assert (workdir / "metrics/regressor.json").is_file()
     with session.session("train_syncnet", "syncnet") as judge:
         assert judge.seed == params["seed"]
+
+
+def test_a_dot_in_a_variants_name_stays(workdir: Path) -> None:
+    for variant in ("w0.02", "w0.05"):
+        with session.session("train_denoiser", "denoiser", variant) as own:
+            own.run.summary({"weight": float(variant[1:])})
+    for variant in ("w0.02", "w0.05"):
+        assert json.loads((workdir / f"metrics/denoiser/{variant}.json").read_text()) == {"weight": float(variant[1:])}
+
+
+def test_a_killed_training_does_not_go_on_with_another_lip_expert(workdir: Path, monkeypatch) -> None:
+    expert = workdir / "models/lip_expert/style_aware/weights.safetensors"
+    expert.parent.mkdir(parents=True)
+    expert.touch()
+    (workdir / "models/face_model/face_model.npz").unlink()  # ends each run after its state has its place
+    for guide in ("style_aware", "none"):
+        monkeypatch.setattr(sys, "argv", ["denoiser", "mine", "--lip-expert", guide])
+        with pytest.raises(SystemExit):
+            denoiser.main()
+    assert len(list((workdir / shards.WORK / "train_denoiser").iterdir())) == 2
+
+
+def test_a_killed_training_does_not_go_on_with_another_file_that_a_parameter_names(workdir: Path) -> None:
+    params = yaml.safe_load((workdir / "params.yaml").read_text())
+    params["renderer"]["init"] = "published.pt"
+    (workdir / "params.yaml").write_text(yaml.safe_dump(params))
+    for content in ("one", "another"):
+        (workdir / "published.pt").write_text(content)
+        with pytest.raises(SystemExit), session.session("train_renderer", "renderer", files=("init", "vgg")):
+            raise FloatingPointError
+    assert len(list((workdir / shards.WORK / "train_renderer").iterdir())) == 2
