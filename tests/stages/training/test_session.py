@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,22 @@ def test_a_killed_training_does_not_go_on_with_another_file_that_a_parameter_nam
         with pytest.raises(SystemExit), session.session("train_renderer", "renderer", files=("init", "vgg")):
             raise FloatingPointError
     assert len(list((workdir / shards.WORK / "train_renderer").iterdir())) == 2
+
+
+def test_a_second_run_of_a_training_waits_for_the_first_and_says_so(workdir: Path, capsys) -> None:
+    def train() -> list[Path]:
+        with session.session("train_denoiser", "denoiser", "mine") as second:
+            return list(second.out.iterdir())
+
+    with ThreadPoolExecutor(1) as pool:
+        with session.session("train_denoiser", "denoiser", "mine") as first:
+            files = [first.out / "weights.safetensors", first.work / "last.safetensors"]
+            for file in files:
+                file.touch()
+            waiting, said = pool.submit(train), ""
+            while "train_denoiser/mine: another run is training the same network; waiting" not in said:
+                assert not waiting.done()
+                time.sleep(0.05)
+                said += capsys.readouterr().out
+            assert all(file.exists() for file in files)
+        assert waiting.result(timeout=60) == []
