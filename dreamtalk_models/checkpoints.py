@@ -7,7 +7,9 @@ alone rebuilds the network. Nothing here ever unpickles code.
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,14 +33,30 @@ def save(module: nn.Module, path: str | Path, **metadata: Any) -> None:
 
     Raises:
         TypeError: metadata or config is not JSON.
+        OSError: it cannot be written; a full disk is one with errno ENOSPC.
     """
     path = Path(path)
     header = {"class": type(module).__name__, "config": module.config, "metadata": metadata}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     partial = path.with_name(path.name + ".partial")
     # one key: safetensors writes several in no fixed order
-    save_file(tensors, partial, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    write(tensors, partial, {HEADER: json.dumps(header, sort_keys=True)})
     partial.replace(path)
+
+
+def write(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str] | None = None) -> None:
+    """Write tensors as a safetensors file.
+
+    Raises:
+        OSError: it cannot be written; safetensors itself raises an error that tells the system's only in its text.
+    """
+    try:
+        save_file(dict(tensors), path, metadata=header and dict(header))
+    except SafetensorError as error:
+        code = re.search(r"\(os error (\d+)\)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
 
 
 def load(path: str | Path, cls: type[Network]) -> Network:

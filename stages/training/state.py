@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from dreamtalk_models import checkpoints
 from stages.files import atomic_path
 from stages.training import distributed
 
@@ -73,7 +74,11 @@ class State:
             log(step, values)
 
     def save(self, step: int) -> None:
-        """Write ``last``, on the first of several processes."""
+        """Write ``last``, on the first of several processes.
+
+        Raises:
+            OSError: it cannot be written; the one before it stays.
+        """
         self.step = step
         if distributed.rank():
             return
@@ -84,17 +89,17 @@ class State:
             tensors |= _above(moments, f"optimizer.{index}.")
         header = {"step": step, "worse": self.worse, "least": self._least, "history": self.history}
         with atomic_path(self._last) as tmp:
-            save_file(tensors, tmp, metadata={"state": json.dumps(header)})
+            checkpoints.write(tensors, tmp, {"state": json.dumps(header)})
 
     def judge(self, network: nn.Module, loss: float) -> None:
-        """Keep the weights if they are the best so far."""
+        """Keep the weights if they are the best so far. Raises OSError as :meth:`save` does."""
         self.worse += 1
         if loss >= self._least:
             return
         self.worse, self._least = 0, loss
         if distributed.rank() == 0:
             with atomic_path(self._best) as tmp:
-                save_file(_above(network.state_dict(), ""), tmp)
+                checkpoints.write(_above(network.state_dict(), ""), tmp)
 
     def best(self) -> nn.Module:
         """The network, with the best weights."""
