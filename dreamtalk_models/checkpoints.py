@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dreamtalk_models.published import ADAPTERS, fit_weights
+from dreamtalk_models.published import ADAPTERS, WeightsError, fit_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 HEADER = "dreamtalk"
@@ -64,15 +64,15 @@ def load(path: str | Path, cls: type[Network]) -> Network:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a safetensors file of ours, of another class, or its weights do not fit; says which.
+        WeightsError: not a safetensors file of ours, of another class, or its weights do not fit; says which.
     """
     header, weights = _read(Path(path))
     if header["class"] != cls.__name__:
-        raise ValueError(f"{path} holds a {header['class']}, not a {cls.__name__}")
+        raise WeightsError(f"{path} holds a {header['class']}, not a {cls.__name__}")
     try:
         module = cls(**header["config"])
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise ValueError(f"{path}: its config does not fit {cls.__name__}: {error}") from error
+        raise WeightsError(f"{path}: its config does not fit {cls.__name__}: {error}") from error
     return fit_weights(module, weights, name=str(path))
 
 
@@ -97,7 +97,8 @@ def load_official(kind: str, path: str | Path, heads: int | None = None) -> nn.M
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: unknown kind; the file is truncated, holds pickled code, or lacks, adds or reshapes a tensor.
+        ValueError: unknown kind.
+        WeightsError: the file is truncated, holds pickled code, or lacks, adds or reshapes a tensor.
     """
     if kind not in ADAPTERS:
         raise ValueError(f"kind must be one of {', '.join(ADAPTERS)}, not {kind!r}")
@@ -116,9 +117,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             header = json.loads((file.metadata() or {})[HEADER])
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); make or fetch it again") from error
+        raise WeightsError(f"{path} is not a whole safetensors file ({error}); make or fetch it again") from error
     except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is a safetensors file, but not one of ours: no {HEADER!r} header") from error
+        raise WeightsError(f"{path} is a safetensors file, but not one of ours: no {HEADER!r} header") from error
 
 
 def _unpickle_tensors(path: Path) -> Any:
@@ -129,8 +130,8 @@ def _unpickle_tensors(path: Path) -> Any:
     except Exception as error:  # foreign bytes can make the unpickler fail in any way
         refused = re.search(r"unsupported (global|operand).*", str(error), re.IGNORECASE)
         if refused:
-            raise ValueError(
+            raise WeightsError(
                 f"{path} holds pickled objects besides tensors and was not opened: {refused[0]}"
             ) from error
         reason = str(error).partition(". ")[0] or type(error).__name__
-        raise ValueError(f"{path} is truncated or not a PyTorch file; fetch it again ({reason})") from error
+        raise WeightsError(f"{path} is truncated or not a PyTorch file; fetch it again ({reason})") from error

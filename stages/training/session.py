@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from dreamtalk_models import checkpoints
-from dreamtalk_models.face_model import FaceModel
+from dreamtalk_models.face_model import FaceModel, FaceModelError
 from stages import tables, tracking
 from stages.files import fresh_dir
 from stages.params import Params, load
@@ -28,6 +28,7 @@ CLIPS = Path("data/clips")
 LANDMARKS = Path("data/landmarks")
 FACE_MODEL = Path("models/face_model/face_model.npz")
 WEIGHTS = "weights.safetensors"
+ERRORS = (DataError, checkpoints.WeightsError, FaceModelError, FloatingPointError, *loop.ERRORS)
 PATIENCE_S = 60.0  # less than what processes that share a training wait for each other
 
 
@@ -108,7 +109,7 @@ def session(
     place = Path(folder or section, variant or "")
     sections = ["training", section]
     try:
-        with one_line_errors(stage, DataError, FloatingPointError, *loop.ERRORS):
+        with one_line_errors(stage, *ERRORS):
             params = load()
             compared = variant or folder  # anything else judges, or draws, them all
             seed = params.training_seed if compared else params.seed

@@ -53,12 +53,8 @@ class State:
         """
         if not self._last.exists():
             return
-        try:
-            with safe_open(self._last, framework="pt") as file:
-                header = json.loads(file.metadata()["state"])
-            tensors = load_file(self._last)
-        except SafetensorError as error:
-            raise StateError(f"{self._last} is damaged ({error}): remove its folder to train anew") from error
+        tensors, told = _read(self._last)
+        header = json.loads(told["state"])
         self._network.load_state_dict(_below(tensors, "network."))
         if self._average is not None:
             self._average.load_state_dict(_below(tensors, "average."))
@@ -102,9 +98,18 @@ class State:
                 checkpoints.write(_above(network.state_dict(), ""), tmp)
 
     def best(self) -> nn.Module:
-        """The network, with the best weights."""
-        self._network.load_state_dict(load_file(self._best))
+        """The network, with the best weights. Raises StateError as :meth:`resume` does."""
+        self._network.load_state_dict(_read(self._best)[0])
         return self._network
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The file's tensors and header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return load_file(path), file.metadata()
+    except SafetensorError as error:
+        raise StateError(f"{path} is damaged ({error}): remove its folder to train anew") from error
 
 
 def _above(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

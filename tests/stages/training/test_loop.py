@@ -136,6 +136,10 @@ def test_a_truncated_state_is_named(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:-50])
     with pytest.raises(loop.StateError, match=r"last\.safetensors is damaged"):
         run(tmp_path)
+    run(tmp_path / "whole")
+    (tmp_path / "whole/best.safetensors").write_bytes(b"")
+    with pytest.raises(loop.StateError, match=r"best\.safetensors is damaged"):
+        run(tmp_path / "whole")
 
 
 def test_a_full_disk_is_an_error_of_the_system_and_loses_no_state(small_disk: Path) -> None:

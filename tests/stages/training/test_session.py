@@ -109,3 +109,17 @@ def test_a_second_run_of_a_training_waits_for_the_first_and_says_so(workdir: Pat
                 said += capsys.readouterr().out
             assert all(file.exists() for file in files)
         assert waiting.result(timeout=60) == []
+
+
+def test_damaged_inputs_are_one_line_and_code_2(workdir: Path, capsys, monkeypatch) -> None:
+    face, expert = "models/face_model/face_model.npz", "models/lip_expert/style_aware/weights.safetensors"
+    (workdir / expert).parent.mkdir(parents=True)
+    (workdir / expert).write_bytes(b"no weights")
+    whole = (workdir / face).read_bytes()
+    monkeypatch.setattr(sys, "argv", ["denoiser", "full", "--lip-expert", "style_aware"])
+    for damaged, content in ((face, whole[:500]), (expert, whole)):
+        (workdir / face).write_bytes(content)
+        with pytest.raises(SystemExit) as stopped:
+            denoiser.main()
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith(f"train_denoiser: {damaged} is not a")
