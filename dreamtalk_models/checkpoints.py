@@ -7,7 +7,9 @@ alone rebuilds the network. Nothing here ever unpickles code.
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dreamtalk_models.published import ADAPTERS, fit_weights
+from dreamtalk_models.published import ADAPTERS, WeightsError, fit_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 HEADER = "dreamtalk"
@@ -31,14 +33,30 @@ def save(module: nn.Module, path: str | Path, **metadata: Any) -> None:
 
     Raises:
         TypeError: metadata or config is not JSON.
+        OSError: it cannot be written; a full disk is one with errno ENOSPC.
     """
     path = Path(path)
     header = {"class": type(module).__name__, "config": module.config, "metadata": metadata}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     partial = path.with_name(path.name + ".partial")
     # one key: safetensors writes several in no fixed order
-    save_file(tensors, partial, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    write(tensors, partial, {HEADER: json.dumps(header, sort_keys=True)})
     partial.replace(path)
+
+
+def write(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str] | None = None) -> None:
+    """Write tensors as a safetensors file.
+
+    Raises:
+        OSError: it cannot be written; safetensors itself raises an error that tells the system's only in its text.
+    """
+    try:
+        save_file(dict(tensors), path, metadata=header and dict(header))
+    except SafetensorError as error:
+        code = re.search(r"\(os error (\d+)\)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
 
 
 def load(path: str | Path, cls: type[Network]) -> Network:
@@ -46,15 +64,15 @@ def load(path: str | Path, cls: type[Network]) -> Network:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a safetensors file of ours, of another class, or its weights do not fit; says which.
+        WeightsError: not a safetensors file of ours, of another class, or its weights do not fit; says which.
     """
     header, weights = _read(Path(path))
     if header["class"] != cls.__name__:
-        raise ValueError(f"{path} holds a {header['class']}, not a {cls.__name__}")
+        raise WeightsError(f"{path} holds a {header['class']}, not a {cls.__name__}")
     try:
         module = cls(**header["config"])
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise ValueError(f"{path}: its config does not fit {cls.__name__}: {error}") from error
+        raise WeightsError(f"{path}: its config does not fit {cls.__name__}: {error}") from error
     return fit_weights(module, weights, name=str(path))
 
 
@@ -79,7 +97,8 @@ def load_official(kind: str, path: str | Path, heads: int | None = None) -> nn.M
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: unknown kind; the file is truncated, holds pickled code, or lacks, adds or reshapes a tensor.
+        ValueError: unknown kind.
+        WeightsError: the file is truncated, holds pickled code, or lacks, adds or reshapes a tensor.
     """
     if kind not in ADAPTERS:
         raise ValueError(f"kind must be one of {', '.join(ADAPTERS)}, not {kind!r}")
@@ -98,9 +117,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             header = json.loads((file.metadata() or {})[HEADER])
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); make or fetch it again") from error
+        raise WeightsError(f"{path} is not a whole safetensors file ({error}); make or fetch it again") from error
     except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is a safetensors file, but not one of ours: no {HEADER!r} header") from error
+        raise WeightsError(f"{path} is a safetensors file, but not one of ours: no {HEADER!r} header") from error
 
 
 def _unpickle_tensors(path: Path) -> Any:
@@ -111,8 +130,8 @@ def _unpickle_tensors(path: Path) -> Any:
     except Exception as error:  # foreign bytes can make the unpickler fail in any way
         refused = re.search(r"unsupported (global|operand).*", str(error), re.IGNORECASE)
         if refused:
-            raise ValueError(
+            raise WeightsError(
                 f"{path} holds pickled objects besides tensors and was not opened: {refused[0]}"
             ) from error
         reason = str(error).partition(". ")[0] or type(error).__name__
-        raise ValueError(f"{path} is truncated or not a PyTorch file; fetch it again ({reason})") from error
+        raise WeightsError(f"{path} is truncated or not a PyTorch file; fetch it again ({reason})") from error

@@ -27,6 +27,10 @@ _ARRAYS = (
 SETS = ("mouth", "lips", "inner_lips", "left_eye", "right_eye", "brows", "contour", "stable", "landmarks68")
 
 
+class FaceModelError(ValueError):
+    """A file holds no face model; the text says which file, and why."""
+
+
 class FaceModel:
     """The face model's arrays and what is computed from them.
 
@@ -195,7 +199,7 @@ class FaceModel:
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: the file is not a face model.
+            FaceModelError: the file is damaged, or another one.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -203,8 +207,8 @@ class FaceModel:
                 return cls(**{name: torch.from_numpy(file[name]) for name in _ARRAYS}, sets=sets)
         except FileNotFoundError:
             raise
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{path} is not a face model: {error}") from error
+        except Exception as error:  # foreign bytes can make NumPy's reader fail in any way
+            raise FaceModelError(f"{path} is not a face model: {error}") from error
 
     def to(self, device: torch.device | str) -> FaceModel:
         sets = {name: vertices.to(device) for name, vertices in self.sets.items()}

@@ -17,6 +17,11 @@ from dreamtalk_models.syncnet import SyncNet
 Network = TypeVar("Network", bound=nn.Module)
 Weights = dict[str, Tensor]
 
+
+class WeightsError(ValueError):
+    """A file does not hold the network that is wanted; the text says which file, and why."""
+
+
 _DENOISER_NAMES = {
     "diff_net.net.content_encoder.increase_embed_dim.": "audio_encoder.project.",
     "diff_net.net.content_encoder.encoder.": "audio_encoder.encoder.",
@@ -43,7 +48,7 @@ def fit_weights(
         their_name: our parameter name → the name in `weights`.
 
     Raises:
-        ValueError: a tensor is missing, unexpected, of another shape or not finite; names the first few of them.
+        WeightsError: a tensor is missing, unexpected, of another shape or not finite; names the first few of them.
     """
     wanted = {their_name(key): (key, tensor) for key, tensor in module.state_dict().items()}
     faults = [f"missing {key}" for key in wanted if key not in weights]
@@ -56,7 +61,7 @@ def fit_weights(
     faults += [f"{key} has values that are not finite" for key in weights if not weights[key].isfinite().all()]
     if faults:
         more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise ValueError(f"{name} does not fit {type(module).__name__}: {'; '.join(faults[:5])}{more}")
+        raise WeightsError(f"{name} does not fit {type(module).__name__}: {'; '.join(faults[:5])}{more}")
     module.load_state_dict({ours: weights[theirs] for theirs, (ours, _) in wanted.items()})
     return module.eval()
 
@@ -68,7 +73,7 @@ def denoiser(content: Any, name: str, heads: int | None = None) -> Denoiser:
     d_model, audio_dim = _shape(weights, f"{_NET}content_encoder.increase_embed_dim.weight", 2, name)
     heads = heads or max(1, min(8, d_model // 8))
     if d_model % heads:
-        raise ValueError(f"{name}: d_model {d_model} does not divide into {heads} heads; say how many it has")
+        raise WeightsError(f"{name}: d_model {d_model} does not divide into {heads} heads; say how many it has")
     module = Denoiser(
         motion_dim=_shape(weights, f"{_NET}style_encoder.increase_embed_dim.weight", 2, name)[1],
         audio_dim=audio_dim,
@@ -88,7 +93,7 @@ def denoiser(content: Any, name: str, heads: int | None = None) -> Denoiser:
         if key not in weights or weights[key].shape != shape
     ]
     if faults:
-        raise ValueError(f"{name} does not fit Denoiser: {'; '.join(faults)}")
+        raise WeightsError(f"{name} does not fit Denoiser: {'; '.join(faults)}")
     return fit_weights(module, learned, name, _denoiser_name)
 
 
@@ -144,21 +149,21 @@ def _denoiser_constants(module: Denoiser) -> dict[str, tuple[int, ...]]:
 def _section(content: Any, section: str, name: str) -> Weights:
     if not isinstance(content, Mapping) or section not in content:
         found = f"its keys are {', '.join(map(str, list(content)[:5]))}" if isinstance(content, Mapping) else "no dict"
-        raise ValueError(f"{name} has no {section!r} ({found}): is it a file of this kind?")
+        raise WeightsError(f"{name} has no {section!r} ({found}): is it a file of this kind?")
     return _tensors(content[section], f"{name}, {section!r}")
 
 
 def _tensors(content: Any, name: str) -> Weights:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{name} is not a plain dict of tensors")
+        raise WeightsError(f"{name} is not a plain dict of tensors")
     return dict(content)
 
 
 def _shape(weights: Weights, key: str, dims: int, name: str) -> tuple[int, ...]:
     if key not in weights:
-        raise ValueError(f"{name} does not fit: missing {key}")
+        raise WeightsError(f"{name} does not fit: missing {key}")
     if weights[key].dim() != dims:
-        raise ValueError(f"{name} does not fit: {key} has {weights[key].dim()} dimensions instead of {dims}")
+        raise WeightsError(f"{name} does not fit: {key} has {weights[key].dim()} dimensions instead of {dims}")
     return tuple(weights[key].shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -185,11 +186,17 @@ def uniform(low: Tensor, high: Tensor, generator: Generator) -> Tensor:
 
 
 def allocate(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
-    """An array to be filled: in memory, or, if larger than RESIDENT_BYTES, in a nameless file below .work/."""
-    if math.prod(shape) * np.dtype(kind).itemsize <= RESIDENT_BYTES:
+    """An array to be filled: in memory, or, if larger than RESIDENT_BYTES, in a nameless file below .work/.
+
+    Raises:
+        OSError: the disk has no room for it.
+    """
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    if size <= RESIDENT_BYTES:
         return np.empty(shape, kind)
     WORK.mkdir(exist_ok=True)
     with tempfile.TemporaryFile(dir=WORK) as file:  # the map keeps the file alive
+        os.posix_fallocate(file.fileno(), 0, size)  # else a full disk kills whoever fills it, by a signal
         return np.memmap(file, kind, "w+", shape=shape)
 
 

@@ -29,6 +29,7 @@ from stages import params as parameters
 from stages.training import data, distributed, figures, loop
 from stages.training.session import AUDIO, FACE_MODEL, MOTION, SPLIT, WEIGHTS, Session, face_model, read_split, session
 
+EXPERTS = Path("models/lip_expert")
 LIP_EXPERTS = ("none", "style_aware", "unconditional")
 VALIDATION_WINDOWS = 64
 VALIDATION_TIMES = 4  # diffusion times each window is noised to
@@ -298,13 +299,13 @@ def main() -> None:
     parser.add_argument("variant", help="name of the result below models/denoiser/")
     parser.add_argument("--lip-expert", choices=LIP_EXPERTS, required=True)
     arguments = parser.parse_args()
-    experts = Path("models/lip_expert")
-    with session("train_denoiser", "denoiser", arguments.variant, (SPLIT, MOTION, AUDIO, FACE_MODEL, experts)) as s:
+    expert = EXPERTS / arguments.lip_expert  # of "none" there is no file, so a killed training does not change experts
+    with session("train_denoiser", "denoiser", arguments.variant, (SPLIT, MOTION, AUDIO, FACE_MODEL, expert)) as s:
         p = s.params.denoiser
         split = read_split(s.run)
         corpora = {name: data.load(split[split["split"] == name], MOTION, AUDIO) for name in ("train", "val", "test")}
         face = face_model()
-        guide = load_guide(arguments.lip_expert, experts, face)
+        guide = load_guide(arguments.lip_expert, EXPERTS, face)
         torch.manual_seed(s.seed)
         denoiser = network(face, corpora["train"], p)
         work = task(corpora["train"], corpora["val"], guide, p, watched_lips(face, p))

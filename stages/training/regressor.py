@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Generator, Tensor
 
@@ -11,6 +9,7 @@ from dreamtalk_models.regressor import Regressor
 from stages import params as parameters
 from stages.training import data, distributed, loop
 from stages.training.denoiser import (
+    EXPERTS,
     VALIDATION_WINDOWS,
     WINDOWS_PER_CLIP,
     Guide,
@@ -29,7 +28,6 @@ from stages.training.denoiser import (
 )
 from stages.training.session import AUDIO, FACE_MODEL, MOTION, SPLIT, face_model, read_split, session
 
-EXPERTS = Path("models/lip_expert")
 LIP_EXPERT = "style_aware"
 
 
@@ -66,7 +64,7 @@ def task(
 
 
 def main() -> None:
-    inputs = (SPLIT, MOTION, AUDIO, FACE_MODEL, EXPERTS)
+    inputs = (SPLIT, MOTION, AUDIO, FACE_MODEL, EXPERTS / LIP_EXPERT)
     with session("train_regressor", "denoiser", None, inputs, folder="regressor") as s:
         p = s.params.denoiser  # sizes, steps and λ are the denoiser's, so that diffusion alone is compared
         split = read_split(s.run)

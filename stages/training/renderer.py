@@ -264,7 +264,7 @@ def _picture(frames: np.ndarray) -> Tensor:
 
 
 def main() -> None:
-    with session("train_renderer", "renderer", inputs=(SPLIT, CLIPS, MOTION)) as s:
+    with session("train_renderer", "renderer", inputs=(SPLIT, CLIPS, MOTION), files=("init", "vgg")) as s:
         p = s.params.renderer
         trunk = vgg_trunk(p)
         split = read_split(s.run)

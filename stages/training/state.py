@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from dreamtalk_models import checkpoints
 from stages.files import atomic_path
 from stages.training import distributed
 
@@ -52,12 +53,8 @@ class State:
         """
         if not self._last.exists():
             return
-        try:
-            with safe_open(self._last, framework="pt") as file:
-                header = json.loads(file.metadata()["state"])
-            tensors = load_file(self._last)
-        except SafetensorError as error:
-            raise StateError(f"{self._last} is damaged ({error}): remove its folder to train anew") from error
+        tensors, told = _read(self._last)
+        header = json.loads(told["state"])
         self._network.load_state_dict(_below(tensors, "network."))
         if self._average is not None:
             self._average.load_state_dict(_below(tensors, "average."))
@@ -73,7 +70,11 @@ class State:
             log(step, values)
 
     def save(self, step: int) -> None:
-        """Write ``last``, on the first of several processes."""
+        """Write ``last``, on the first of several processes.
+
+        Raises:
+            OSError: it cannot be written; the one before it stays.
+        """
         self.step = step
         if distributed.rank():
             return
@@ -84,22 +85,31 @@ class State:
             tensors |= _above(moments, f"optimizer.{index}.")
         header = {"step": step, "worse": self.worse, "least": self._least, "history": self.history}
         with atomic_path(self._last) as tmp:
-            save_file(tensors, tmp, metadata={"state": json.dumps(header)})
+            checkpoints.write(tensors, tmp, {"state": json.dumps(header)})
 
     def judge(self, network: nn.Module, loss: float) -> None:
-        """Keep the weights if they are the best so far."""
+        """Keep the weights if they are the best so far. Raises OSError as :meth:`save` does."""
         self.worse += 1
         if loss >= self._least:
             return
         self.worse, self._least = 0, loss
         if distributed.rank() == 0:
             with atomic_path(self._best) as tmp:
-                save_file(_above(network.state_dict(), ""), tmp)
+                checkpoints.write(_above(network.state_dict(), ""), tmp)
 
     def best(self) -> nn.Module:
-        """The network, with the best weights."""
-        self._network.load_state_dict(load_file(self._best))
+        """The network, with the best weights. Raises StateError as :meth:`resume` does."""
+        self._network.load_state_dict(_read(self._best)[0])
         return self._network
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The file's tensors and header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return load_file(path), file.metadata()
+    except SafetensorError as error:
+        raise StateError(f"{path} is damaged ({error}): remove its folder to train anew") from error
 
 
 def _above(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

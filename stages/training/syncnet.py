@@ -56,29 +56,35 @@ class Mouths:
         return sync_inputs.lip_windows(self.crops, frames), sync_inputs.audio_windows(self.mfcc, frames)
 
 
-def join(crops: Sequence[np.ndarray], mfcc: Sequence[np.ndarray]) -> Mouths:
-    """Lay clips' crops (n, S, S, 3) and MFCC (4n, 13) end to end; clips of fewer than 5 frames are left out."""
-    kept = [index for index, crop in enumerate(crops) if len(crop) >= sync_inputs.WINDOW]
+def load(clip_ids: Sequence[str], media: Clips, landmarks: Columns, size: int) -> Mouths:
+    """Decode clips once and keep their mouths; clips of fewer than 5 frames are left out.
+
+    Raises:
+        data.DataError: all of them have fewer.
+    """
+    frames = {clip_id: len(landmarks[clip_id]["landmarks"]) for clip_id in clip_ids}
+    kept = {clip_id: count for clip_id, count in frames.items() if count >= sync_inputs.WINDOW}
     if not kept:
         raise data.DataError("no clip is long enough for SyncNet's windows of 5 frames")
-    lengths = torch.tensor([len(crops[index]) for index in kept])
-    flat = data.allocate((int(lengths.sum()), *crops[0].shape[1:]), np.uint8)
-    np.concatenate([crops[index] for index in kept], out=flat)
-    return Mouths(flat, np.concatenate([mfcc[index] for index in kept]), lengths)
+    total = sum(kept.values())
+    mouths = Mouths(
+        data.allocate((total, size, size, 3), np.uint8),
+        data.allocate((sync_inputs.STEPS_PER_FRAME * total, sync_inputs.CEPSTRA), np.float32),
+        torch.tensor(list(kept.values())),
+    )
 
-
-def load(clip_ids: Sequence[str], media: Clips, landmarks: Columns, size: int) -> Mouths:
-    """Decode clips once and keep their mouths."""
-
-    def one(clip_id: str) -> tuple[np.ndarray, np.ndarray]:
+    def one(clip_id: str, first: int) -> None:
         points = landmarks[clip_id]["landmarks"]
-        crops = sync_inputs.mouth_crops(media.frames(clip_id)[: len(points)], points[: len(points)], size)
-        rate = int(media.table.loc[clip_id, "audio_rate"])
-        return crops, sync_inputs.mfcc(media.audio(clip_id), rate, len(crops))
+        last, rate = first + len(points), int(media.table.loc[clip_id, "audio_rate"])
+        crops = sync_inputs.mouth_crops(media.frames(clip_id)[: len(points)], points, size)
+        mouths.crops[first:last] = crops
+        steps = slice(sync_inputs.STEPS_PER_FRAME * first, sync_inputs.STEPS_PER_FRAME * last)
+        mouths.mfcc[steps] = sync_inputs.mfcc(media.audio(clip_id), rate, len(points))
 
     with ThreadPoolExecutor(workers()) as pool:
-        pairs = list(track(pool.map(one, clip_ids), "mouths", total=len(clip_ids)))
-    return join([crops for crops, _ in pairs], [mfcc for _, mfcc in pairs])
+        for _ in track(pool.map(one, kept, mouths.firsts.tolist()), "mouths", total=len(kept)):
+            pass
+    return mouths
 
 
 def examples(mouths: Mouths, p: parameters.SyncNet, generator: Generator) -> loop.Batch:

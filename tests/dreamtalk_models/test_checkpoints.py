@@ -46,6 +46,11 @@ def test_same_network_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        checkpoints.save(StyleClassifier(classes=3), tmp_path / "absent" / "network.safetensors")
+
+
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "network.safetensors"

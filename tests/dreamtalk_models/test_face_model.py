@@ -12,7 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from dreamtalk_models import face_topology as topology
-from dreamtalk_models.face_model import FaceModel, lower_face, pose, rotation_angles, rotation_matrix
+from dreamtalk_models.face_model import FaceModel, FaceModelError, lower_face, pose, rotation_angles, rotation_matrix
 from tests.synthetic_face import synthetic_model
 
 
@@ -91,11 +91,18 @@ def test_file_round_trip_is_exact_and_equal_models_give_equal_bytes(face_model: 
     assert hashlib.sha256((tmp_path / "a.npz").read_bytes()).hexdigest() == face_model.digest
 
 
-def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
+def test_other_and_damaged_files_are_refused_by_name(face_model: FaceModel, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", mean=np.zeros((468, 3)))
     (tmp_path / "text.npz").write_text("no archive")
-    for name in ("other.npz", "text.npz"):
-        with pytest.raises(ValueError, match=name):
+    (tmp_path / "empty.npz").touch()
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    face_model.save(tmp_path / "whole.npz")
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[:500])
+    (tmp_path / "bent.npz").write_bytes(whole[:5000] + b"?" + whole[5001:])
+    np.savez(tmp_path / "flat.npz", **dict.fromkeys(np.load(tmp_path / "whole.npz").files, np.zeros(())))
+    for name in ("other.npz", "text.npz", "empty.npz", "array.npy", "cut.npz", "bent.npz", "flat.npz"):
+        with pytest.raises(FaceModelError, match=name):
             FaceModel.load(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         FaceModel.load(tmp_path / "absent.npz")

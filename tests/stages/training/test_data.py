@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +58,15 @@ def test_memory_mapped_column_gives_the_same_windows(toy, monkeypatch, tmp_path)
     clips = torch.arange(len(resident))
     starts = resident.starts(clips, 30, generator())
     assert torch.equal(resident.sound(clips, starts, 30), mapped.sound(clips, starts, 30))
+
+
+def test_a_full_disk_is_said_before_anything_is_filled(small_disk: Path, monkeypatch) -> None:
+    monkeypatch.setattr(data, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(data, "WORK", small_disk)
+    data.allocate((100, 1024), np.uint8)[:] = 1
+    with pytest.raises(OSError) as error:
+        data.allocate((1000, 1024), np.uint8)
+    assert error.value.errno == errno.ENOSPC
 
 
 def test_windows_lie_inside_their_clips_and_reach_both_ends(toy) -> None:

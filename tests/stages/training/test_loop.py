@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -135,6 +136,25 @@ def test_a_truncated_state_is_named(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:-50])
     with pytest.raises(loop.StateError, match=r"last\.safetensors is damaged"):
         run(tmp_path)
+    run(tmp_path / "whole")
+    (tmp_path / "whole/best.safetensors").write_bytes(b"")
+    with pytest.raises(loop.StateError, match=r"best\.safetensors is damaged"):
+        run(tmp_path / "whole")
+
+
+def test_a_full_disk_is_an_error_of_the_system_and_loses_no_state(small_disk: Path) -> None:
+    with pytest.raises(Killed):
+        run(small_disk, kill_at=30)
+    left = (small_disk / "last.safetensors").read_bytes()
+    with pytest.raises(OSError), (small_disk / "filling").open("wb", buffering=0) as filling:
+        while True:
+            filling.write(bytes(4096))
+    with pytest.raises(OSError) as error:
+        run(small_disk)
+    assert error.value.errno == errno.ENOSPC and "safetensors" in error.value.filename
+    assert (small_disk / "last.safetensors").read_bytes() == left
+    (small_disk / "filling").unlink()
+    run(small_disk)
 
 
 def test_infinite_loss_names_the_step(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import yaml
 from dreamtalk_models import checkpoints
 from dreamtalk_models.lip_expert import LipExpert
 from stages import shards
-from stages.training import lip_expert, session
+from stages.training import denoiser, lip_expert, session
 
 
 @pytest.fixture
@@ -57,3 +59,67 @@ def test_what_is_compared_with_a_section_shares_its_seed_but_not_its_folder(work
     assert (workdir / "metrics/regressor.json").is_file()
     with session.session("train_syncnet", "syncnet") as judge:
         assert judge.seed == params["seed"]
+
+
+def test_a_dot_in_a_variants_name_stays(workdir: Path) -> None:
+    for variant in ("w0.02", "w0.05"):
+        with session.session("train_denoiser", "denoiser", variant) as own:
+            own.run.summary({"weight": float(variant[1:])})
+    for variant in ("w0.02", "w0.05"):
+        assert json.loads((workdir / f"metrics/denoiser/{variant}.json").read_text()) == {"weight": float(variant[1:])}
+
+
+def test_a_killed_training_does_not_go_on_with_another_lip_expert(workdir: Path, monkeypatch) -> None:
+    expert = workdir / "models/lip_expert/style_aware/weights.safetensors"
+    expert.parent.mkdir(parents=True)
+    expert.touch()
+    (workdir / "models/face_model/face_model.npz").unlink()  # ends each run after its state has its place
+    for guide in ("style_aware", "none"):
+        monkeypatch.setattr(sys, "argv", ["denoiser", "mine", "--lip-expert", guide])
+        with pytest.raises(SystemExit):
+            denoiser.main()
+    assert len(list((workdir / shards.WORK / "train_denoiser").iterdir())) == 2
+
+
+def test_a_killed_training_does_not_go_on_with_another_file_that_a_parameter_names(workdir: Path) -> None:
+    params = yaml.safe_load((workdir / "params.yaml").read_text())
+    params["renderer"]["init"] = "published.pt"
+    (workdir / "params.yaml").write_text(yaml.safe_dump(params))
+    for content in ("one", "another"):
+        (workdir / "published.pt").write_text(content)
+        with pytest.raises(SystemExit), session.session("train_renderer", "renderer", files=("init", "vgg")):
+            raise FloatingPointError
+    assert len(list((workdir / shards.WORK / "train_renderer").iterdir())) == 2
+
+
+def test_a_second_run_of_a_training_waits_for_the_first_and_says_so(workdir: Path, capsys) -> None:
+    def train() -> list[Path]:
+        with session.session("train_denoiser", "denoiser", "mine") as second:
+            return list(second.out.iterdir())
+
+    with ThreadPoolExecutor(1) as pool:
+        with session.session("train_denoiser", "denoiser", "mine") as first:
+            files = [first.out / "weights.safetensors", first.work / "last.safetensors"]
+            for file in files:
+                file.touch()
+            waiting, said = pool.submit(train), ""
+            while "train_denoiser/mine: another run is training the same network; waiting" not in said:
+                assert not waiting.done()
+                time.sleep(0.05)
+                said += capsys.readouterr().out
+            assert all(file.exists() for file in files)
+        assert waiting.result(timeout=60) == []
+
+
+def test_damaged_inputs_are_one_line_and_code_2(workdir: Path, capsys, monkeypatch) -> None:
+    face, expert = "models/face_model/face_model.npz", "models/lip_expert/style_aware/weights.safetensors"
+    (workdir / expert).parent.mkdir(parents=True)
+    (workdir / expert).write_bytes(b"no weights")
+    whole = (workdir / face).read_bytes()
+    monkeypatch.setattr(sys, "argv", ["denoiser", "full", "--lip-expert", "style_aware"])
+    for damaged, content in ((face, whole[:500]), (expert, whole)):
+        (workdir / face).write_bytes(content)
+        with pytest.raises(SystemExit) as stopped:
+            denoiser.main()
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith(f"train_denoiser: {damaged} is not a")
