@@ -244,13 +244,13 @@ def _zero(path: Path) -> Fraction | None:
 
 
 def _seconds(stream: av.VideoStream) -> float:
-    """What the file says of the video's length; Matroska says it in a tag, or of the whole file alone."""
+    """What the file says of the video's length; Matroska says in a tag when it ends, or how long the whole file is."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
     clock = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if clock:
         hours, minutes, seconds = map(float, clock.groups())
-        return 3600 * hours + 60 * minutes + seconds
+        return 3600 * hours + 60 * minutes + seconds - float((stream.start_time or 0) * stream.time_base)
     return (stream.container.duration or 0) / av.time_base
 
 

@@ -154,3 +154,9 @@ def test_matroska_that_was_cut_off(tmp_path):
     (tmp_path / "x.mkv").write_bytes(data[: len(data) // 2])
     with pytest.raises(MediaError, match=r"cut off"):
         read_video(tmp_path / "x.mkv", 25)
+
+
+def test_matroska_whose_picture_begins_after_its_sound_is_whole(tmp_path):
+    write_flash(tmp_path / "x.mkv", 4, 2.0, video=1.0)
+    assert probe(tmp_path / "x.mkv").seconds == pytest.approx(3.0)
+    assert len(read_video(tmp_path / "x.mkv", 25)) == 75
