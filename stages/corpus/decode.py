@@ -20,6 +20,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 MAX_GAP_S = 10  # a longer silence between two frames' timestamps is damage, not a still picture
+MAX_MUTE_S = 600  # a longer one in the sound's is damage, not a microphone that was off for a while
 AUDIO_SLACK_S = 0.02  # smaller steps of the sound's clock are rounding, not gaps
 PREROLL_S = 0.5  # sound decoded before the part that is wanted: decoders need some to settle
 MIN_READABLE = 0.9  # share of the length that the file declares
@@ -114,7 +115,8 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
     on there is no sound; None: all of it.
 
     Raises:
-        MediaError: the file cannot be read, has no sound, or has samples that are no numbers.
+        MediaError: the file cannot be read, has no sound, a gap of more than MAX_MUTE_S in it, or samples that are no
+            numbers.
     """
     zero = _zero(path)
     with _opened(path) as container:
@@ -125,9 +127,9 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
         for frame in _from(container, stream, None if zero is None else zero + start - PREROLL_S):
             if zero is None:
                 zero = frame.time or 0.0
-            track.add(frame, zero + start)
             if end is not None and frame.time is not None and frame.time - zero > end:
                 break
+            track.add(frame, zero + start)
         samples = track.samples()[: None if end is None else max(0, round((end - start) * rate))]
         if not np.isfinite(samples).all():
             raise MediaError("has sound with samples that are not finite numbers")
@@ -164,6 +166,9 @@ class _Track:
     def _move(self, position: int) -> None:
         self._drain()
         here = self._length - self._skip
+        if position - here > MAX_MUTE_S * self.rate:
+            gap, before = (position - here) / self.rate, here / self.rate
+            raise MediaError(f"is damaged: no sound for {gap:.0f} s after {before:.1f} s")
         if position > here:
             self._append(np.zeros(position - here, np.float32))
         else:

@@ -160,3 +160,14 @@ def test_matroska_whose_picture_begins_after_its_sound_is_whole(tmp_path):
     write_flash(tmp_path / "x.mkv", 4, 2.0, video=1.0)
     assert probe(tmp_path / "x.mkv").seconds == pytest.approx(3.0)
     assert len(read_video(tmp_path / "x.mkv", 25)) == 75
+
+
+def test_a_gap_in_the_sound_is_silence_and_one_of_hours_is_damage(tmp_path):
+    path = tmp_path / "x.mkv"
+    write_flash(path, 4, 2.0, late_s=20)
+    assert len(read_audio(path, RATE)) / RATE == pytest.approx(24.0, abs=0.1)
+    write_flash(path, 4, 2.0, late_s=20_000)
+    with pytest.raises(MediaError, match=r"is damaged: no sound for 20000 s after 2\.\d s"):
+        read_audio(path, RATE)
+    assert len(read_audio(path, RATE, 0.0, 1.0)) == RATE  # what is wanted lies before the damage
+    assert 2.0 < len(read_audio(path, RATE, 0.0, 3.0)) / RATE < 2.1

@@ -57,9 +57,9 @@ def write_times(path: Path, frames: Iterable[np.ndarray], times_ms: Iterable[int
         container.mux(stream.encode(None))
 
 
-def write_flash(path: Path, seconds: float, mark: float, **from_s: float) -> None:
+def write_flash(path: Path, seconds: float, mark: float, late_s: int = 0, **from_s: float) -> None:
     """A video with a key frame a second: a white frame and a click at `mark`; packets before `from_s` (video, audio; in
-    seconds) are left out, as where a stream is copied from anywhere on."""
+    seconds) are left out, as where a stream is copied from anywhere on. Sound from `mark` on is late by `late_s`."""
     with av.open(str(path), "w") as container:
         options = {"g": "25", "keyint_min": "25", "sc_threshold": "0", "bf": "2", "preset": "ultrafast"}
         video = container.add_stream("libx264", rate=25, options=options)
@@ -77,6 +77,8 @@ def write_flash(path: Path, seconds: float, mark: float, **from_s: float) -> Non
         frame.sample_rate, frame.pts = RATE, 0
         packets += [*video.encode(None), *audio.encode(frame), *audio.encode(None)]
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            if late_s and packet.stream.type == "audio" and packet.pts * packet.time_base >= mark:
+                packet.pts = packet.dts = packet.pts + late_s * RATE
             if packet.pts * packet.time_base >= from_s.get(packet.stream.type, 0):
                 container.mux(packet)
 
