@@ -157,10 +157,10 @@ def _execute(function: Callable[..., None], todo: list[tuple[Path, tuple]], isol
             for future in as_completed(futures):
                 yield future.result()
         except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, KeyboardInterrupt):  # whoever presses Ctrl-C does not want to wait for a long video
                 for worker in multiprocessing.active_children():
                     worker.kill()
+            pool.shutdown(cancel_futures=True)
             raise
 
 

@@ -45,6 +45,7 @@ CODE = (  # what decides a shard's bytes; each is named, since a large corpus ta
     "stages/features/sync_inputs.py",
 )
 TAR, ARROW, ROWS = "clips.tar", "landmarks.arrow", "rows.json"
+DIED = "died"  # marks the shard of an item that killed its process: the machine may have been short of memory
 
 
 def jobs(sources: pd.DataFrame, crop: Crop) -> tuple[list[tuple], list[str]]:
@@ -64,7 +65,7 @@ def crop_shard(folder: Path, item: dict, settings: dict, alone: bool = False) ->
     """Crop an item into `folder`: clips.tar, landmarks.arrow, rows.json.
 
     Args:
-        alone: in a process of its own; an item that kills it is quarantined.
+        alone: in a process of its own; an item that kills it is quarantined, for this run.
     """
     crop = Crop.model_validate(settings | {"shard_clips": 1})
     media = folder / "media"
@@ -75,6 +76,7 @@ def crop_shard(folder: Path, item: dict, settings: dict, alone: bool = False) ->
         shutil.rmtree(media)
         media.mkdir()
         clips, rejected, landmarks = [], [refusal(item, KILLED)], {}
+        (folder / DIED).touch()
     columns.write_shard(folder / ARROW, [{"clip_id": key, "landmarks": value} for key, value in landmarks.items()])
     write_tar(folder / TAR, sorted(media.iterdir()))
     shutil.rmtree(media)
@@ -85,22 +87,39 @@ def crop_shard(folder: Path, item: dict, settings: dict, alone: bool = False) ->
 def crop_all(sources: pd.DataFrame, crop: Crop, executor: str = shards.PROCESSES) -> list[Path]:
     """Crop every good item; the shards' folders. An item that kills its worker costs itself, not the run.
 
+    What workers may have died of is tried again with nothing beside it, and so is what died even so in an earlier run.
+
     Raises:
         OSError, ClusterError: see :func:`stages.shards.run_shards`.
         BrokenProcessPool: a worker died, and not over an item.
     """
     work, keys = jobs(sources, crop)
     weights = [item["bytes"] or 0 for item, _ in work]
+    suspects = _forget_dead(keys)
+    if suspects:
+        print(f"crop: {len(suspects)} items that killed their process in an earlier run are tried again", flush=True)
     while True:
+        for job, key in zip(work, keys, strict=True):
+            if key in suspects:
+                shards.run_shards(crop_shard, [(*job, True)], [key], "crop", tidy=False)
         try:
             return shards.run_shards(crop_shard, work, keys, "crop", executor=executor, isolate=True, weights=weights)
         except BrokenProcessPool:
             suspects = shards.interrupted("crop", keys)
             if not suspects:
                 raise
-            print(f"crop: a worker died; {len(suspects)} items it may have died of are tried alone, here", flush=True)
-            once_more = [(*job, True) for job, key in zip(work, keys, strict=True) if key in suspects]
-            shards.run_shards(crop_shard, once_more, suspects, "crop", tidy=False)
+            print(
+                f"crop: a worker died; {len(suspects)} items it may have died of are tried here, one after the other",
+                flush=True,
+            )
+
+
+def _forget_dead(keys: list[str]) -> list[str]:
+    """Remove the shards of items that killed their process; those of `keys`."""
+    dead = [key for key in keys if (shards.WORK / "crop" / key / DIED).exists()]
+    for key in dead:
+        shutil.rmtree(shards.WORK / "crop" / key)
+    return dead
 
 
 def assemble(

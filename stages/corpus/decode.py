@@ -1,6 +1,7 @@
 """Any video or sound file as plain arrays: frames at a constant rate, sound at a given rate, on one clock.
 
-The clock's zero is the first video frame; where a file has no video, it is the first sample.
+The clock's zero is the first video frame that can be decoded, which a file that begins between two key frames has
+some seconds after its first sound; where a file has no video, it is the first sample.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -19,6 +20,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 MAX_GAP_S = 10  # a longer silence between two frames' timestamps is damage, not a still picture
+MAX_MUTE_S = 600  # a longer one in the sound's is damage, not a microphone that was off for a while
 AUDIO_SLACK_S = 0.02  # smaller steps of the sound's clock are rounding, not gaps
 PREROLL_S = 0.5  # sound decoded before the part that is wanted: decoders need some to settle
 MIN_READABLE = 0.9  # share of the length that the file declares
@@ -74,16 +76,16 @@ def frames(path: Path, fps: float, start: float = 0.0, end: float | None = None)
     """
     step = 1 / Fraction(fps).limit_denominator(1001)
     begin = Fraction(start).limit_denominator(1000)
+    zero = _zero(path)
     with _opened(path) as container:
         stream = _video_stream(container)
-        stream.codec_context.thread_count = 1  # clips are what runs in parallel
         declared = _seconds(stream)
         if end is not None and declared and end > declared + OVERRUN_S:
             raise MediaError(f"is {declared:.1f} s long, but the part that is wanted ends at {end:.1f} s")
         wanted = min(declared, end or declared) - start
         most = math.inf if end is None else round(float((Fraction(end).limit_denominator(1000) - begin) / step))
         upright, shown, until = _Upright(stream), 0, Fraction(0)
-        for (time, frame), (following, successor) in pairwise(_timed(container, stream, begin)):
+        for (time, frame), (following, successor) in pairwise(_timed(container, stream, zero, begin)):
             until = following if successor is None else (time + following) / 2
             rgb = None
             while begin + shown * step < until and shown < most:
@@ -113,21 +115,21 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
     on there is no sound; None: all of it.
 
     Raises:
-        MediaError: the file cannot be read, has no sound, or has samples that are no numbers.
+        MediaError: the file cannot be read, has no sound, a gap of more than MAX_MUTE_S in it, or samples that are no
+            numbers.
     """
+    zero = _zero(path)
     with _opened(path) as container:
         if not container.streams.audio:
             raise MediaError("has no sound")
         stream = container.streams.audio[0]
-        stream.codec_context.thread_count = 1
-        zero = _video_start(container)
         track = _Track(rate)
         for frame in _from(container, stream, None if zero is None else zero + start - PREROLL_S):
             if zero is None:
                 zero = frame.time or 0.0
-            track.add(frame, zero + start)
             if end is not None and frame.time is not None and frame.time - zero > end:
                 break
+            track.add(frame, zero + start)
         samples = track.samples()[: None if end is None else max(0, round((end - start) * rate))]
         if not np.isfinite(samples).all():
             raise MediaError("has sound with samples that are not finite numbers")
@@ -164,6 +166,9 @@ class _Track:
     def _move(self, position: int) -> None:
         self._drain()
         here = self._length - self._skip
+        if position - here > MAX_MUTE_S * self.rate:
+            gap, before = (position - here) / self.rate, here / self.rate
+            raise MediaError(f"is damaged: no sound for {gap:.0f} s after {before:.1f} s")
         if position > here:
             self._append(np.zeros(position - here, np.float32))
         else:
@@ -225,42 +230,47 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
     raise MediaError("has no video stream")
 
 
-def _video_start(container: av.container.InputContainer) -> float | None:
-    """Time of the first video frame in the file's own clock; None where there is no video."""
-    try:
-        stream = _video_stream(container)
-    except MediaError:
-        return None
-    return float(_zero(stream))
+def _zero(path: Path) -> Fraction | None:
+    """Time of the first video frame that can be decoded, in the file's own clock; None where there is no video.
+
+    Where none can, the time at which the video is said to begin: its sound may be all that is wanted.
+    """
+    with _opened(path) as container:
+        try:
+            stream = _video_stream(container)
+        except MediaError:
+            return None
+        frame = None
+        with suppress(av.FFmpegError):
+            frame = next(_from(container, stream, None), None)
+        if frame is None or frame.pts is None:
+            return (stream.start_time or 0) * stream.time_base
+        return frame.pts * frame.time_base
 
 
 def _seconds(stream: av.VideoStream) -> float:
-    """What the file says of the video's length; Matroska says it in a tag, or of the whole file alone."""
+    """What the file says of the video's length; Matroska says in a tag when it ends, or how long the whole file is."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
     clock = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if clock:
         hours, minutes, seconds = map(float, clock.groups())
-        return 3600 * hours + 60 * minutes + seconds
+        return 3600 * hours + 60 * minutes + seconds - float((stream.start_time or 0) * stream.time_base)
     return (stream.container.duration or 0) / av.time_base
 
 
 def _timed(
-    container: av.container.InputContainer, stream: av.VideoStream, start: Fraction = Fraction(0)
+    container: av.container.InputContainer, stream: av.VideoStream, zero: Fraction, start: Fraction
 ) -> Iterator[tuple[Fraction, av.VideoFrame | None]]:
-    """(time, frame) in order of time, the file's first frame at 0, from the last key frame before `start` on; last
-    comes (end of the last frame, None)."""
+    """(time since `zero`, frame) in order of time, from the last key frame before `start` on; last comes (end of the
+    last frame, None)."""
     usual = 1 / (stream.average_rate or Fraction(25))
-    zero = last = None
-    length = usual
-    for frame in _from(container, stream, float(_zero(stream) + start)):
+    last, length = None, usual
+    for frame in _from(container, stream, float(zero + start) if start else None):
         if frame.pts is None:
             time = Fraction(0) if last is None else last + usual
         else:
-            time = frame.pts * frame.time_base
-            if zero is None:
-                zero = _zero(stream) if start else time
-            time -= zero
+            time = frame.pts * frame.time_base - zero
         if last is not None and time <= last:
             continue
         if last is not None and time - last > MAX_GAP_S:
@@ -275,6 +285,8 @@ def _from(
     container: av.container.InputContainer, stream: av.VideoStream | av.AudioStream, time: float | None
 ) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """Decoded frames from a time of the file's own clock on, the first one no later; None: from the beginning."""
+    if stream.codec_context:  # there is none for a codec that FFmpeg does not know, which decoding will say
+        stream.codec_context.thread_count = 1  # clips are what runs in parallel
     if time is not None and time > (stream.start_time or 0) * stream.time_base:
         container.seek(round(time / stream.time_base), stream=stream)
         frames = _decoded(container, stream)
@@ -300,8 +312,3 @@ def _decoded(
         if time is None:
             raise
         raise MediaError(f"is damaged or cut off after {time:.1f} s: {_said(error)}") from error
-
-
-def _zero(stream: av.VideoStream) -> Fraction:
-    """Time of the first video frame in the file's own clock."""
-    return (stream.start_time or 0) * stream.time_base

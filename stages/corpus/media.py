@@ -13,6 +13,10 @@ import soundfile
 
 from stages import tables
 
+DAMAGE = (  # what reading a damaged clip, shard or row of the table raises
+    OSError, KeyError, IndexError, TypeError, ValueError, RuntimeError, tarfile.TarError, decord.DECORDError,
+)  # fmt: skip
+
 
 class Clips:
     """The corpus of cropped clips: its table and, by clip id, its pictures and sound.

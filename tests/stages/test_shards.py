@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -19,6 +20,8 @@ def write(folder, text: str, log) -> None:
         raise RuntimeError("bad shard")
     if text == "x":
         os.kill(os.getpid(), signal.SIGKILL)
+    if text == "slow":
+        time.sleep(0.5)
     (folder / "out").write_text(text)
 
 
@@ -29,7 +32,7 @@ def work(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(work, texts: str, **options):
+def run(work, texts: str | list[str], **options):
     return shards.run_shards(write, [(text, work / "log") for text in texts], list(texts), "stage", **options)
 
 
@@ -50,6 +53,13 @@ def test_an_error_keeps_what_was_finished(work):
     with pytest.raises(RuntimeError, match="bad shard"):
         run(work, "a!b")
     assert [folder.name for folder in (work / "work/stage").iterdir()] == ["a"]
+
+
+def test_an_error_waits_for_the_shards_that_are_worked_on(work, monkeypatch):
+    monkeypatch.setenv("DREAMTALK_WORKERS", "2")
+    with pytest.raises(RuntimeError, match="bad shard"):
+        run(work, ["slow", "!"])
+    assert [folder.name for folder in (work / "work/stage").iterdir()] == ["slow"]
 
 
 def test_a_worker_that_dies_is_an_error_and_not_the_end(work):

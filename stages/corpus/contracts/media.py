@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from stages.corpus.contracts.checks import Check, verdict
-from stages.corpus.media import Clips
+from stages.corpus.media import DAMAGE, Clips
 from stages.params import Crop, Validate
 
 
@@ -30,8 +30,8 @@ def check_media(clips: Clips, settings: Validate, crop: Crop) -> list[Check]:
 def _problems(clips: Clips, clip_id: str, settings: Validate, crop: Crop) -> list[str]:
     try:
         return _differences(clips, clip_id, settings, crop)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        return [f"cannot be decoded: {error}"]
+    except DAMAGE as error:
+        return [f"cannot be decoded ({clips.table.loc[clip_id, 'shard']}): {error}"]
 
 
 def _differences(clips: Clips, clip_id: str, settings: Validate, crop: Crop) -> list[str]:

@@ -18,6 +18,7 @@ from stages.corpus.download.client import check_cookies, download
 from stages.corpus.download.errors import NoHost, Permanent, Transient, unwritable
 from stages.corpus.download.store import NAME, Download, Store
 from stages.corpus.sources import SourceError
+from stages.corpus.sources.local import is_video
 from stages.files import locked, sha256
 from stages.params import DownloadSettings
 from stages.progress import track
@@ -45,7 +46,7 @@ def fetch_all(wanted: Mapping[str, str], settings: DownloadSettings) -> dict[str
         locked(folder / ".lock", f"download: another run downloads into {folder}; waiting for it to end"),
         contextlib.closing(Store(folder)) as store,
     ):
-        here = {path.stem: path for path in folder.iterdir()}  # whole files: parts have two suffixes
+        here = {path.stem: path for path in folder.iterdir() if is_video(path)}  # whole files: parts have two suffixes
         rows = {item: _settled(store, folder, item, url, here.get(item)) for item, url in wanted.items()}
         todo = [item for item, row in rows.items() if row is None]
         if not settings.enabled:
@@ -122,16 +123,14 @@ def _settled(store: Store, folder: Path, item: str, url: str, here: Path | None)
     row = store.get(item)
     if row is not None and row.url != url:
         return None
-    if row is not None and row.kind == "permanent":
-        return row
     if row is not None and row.status == "done" and _size(folder / row.path) == row.bytes:
         return row
-    if here is None:
-        return None
-    with contextlib.suppress(Permanent):
-        row = _done(row or Download(item, url, "started"), here)
-        store.put(row)
-        return row
+    if here is not None:
+        with contextlib.suppress(Permanent):
+            found = _done(row or Download(item, url, "started"), here)
+            store.put(found)
+            return found
+    return row if row is not None and row.kind == "permanent" else None
 
 
 def _done(row: Download, path: Path) -> Download:

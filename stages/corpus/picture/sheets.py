@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from stages import tables
-from stages.corpus.media import Clips
+from stages.corpus.media import DAMAGE, Clips
 from stages.corpus.picture.numbers import folded, rejections
 from stages.tables import EMOTIONS
 
@@ -126,7 +126,7 @@ def _middle(clips: Clips, clip_id: str) -> bytes | None:
     """JPEG of a clip's middle frame, or None where it cannot be decoded: the contracts say so."""
     try:
         frame = clips.frames(clip_id, [int(clips.table.loc[clip_id, "frames"]) // 2])[0]
-    except (OSError, KeyError, RuntimeError, ValueError, IndexError, TypeError):
+    except DAMAGE:
         return None
     buffer = io.BytesIO()
     picture = Image.fromarray(frame)

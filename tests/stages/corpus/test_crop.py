@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import signal
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -241,7 +243,8 @@ def die(*_: object) -> None:
 def test_a_crash_in_native_code_costs_one_item(tmp_path, film, crop, monkeypatch):
     monkeypatch.setattr(shards, "WORK", tmp_path / "work")
     monkeypatch.setenv("DREAMTALK_WORKERS", "2")
-    monkeypatch.setattr(stage, "_crop", stage._crop)  # what `deadly` does in this process is undone
+    healthy = stage._crop
+    monkeypatch.setattr(stage, "_crop", healthy)  # what `deadly` does in this process is undone
     rows = [item(film(f"{name}.mp4", seconds=0.5)) for name in "abcd"]
     work, keys = stage.jobs(sources(rows), crop)
     with pytest.raises(BrokenProcessPool):
@@ -253,6 +256,29 @@ def test_a_crash_in_native_code_costs_one_item(tmp_path, film, crop, monkeypatch
     assert Clips(tmp_path / "clips").ids == ["a", "c", "d"]
     (row,) = tables.read(tmp_path / "clips/quarantine.parquet").to_dict("records")
     assert row["item_id"] == "b" and "killed the process" in row["reason"]
+    monkeypatch.setattr(stage, "crop_shard", crop_shard)  # memory was short, and is not any more
+    monkeypatch.setattr(stage, "_crop", healthy)
+    assemble(crop_all(sources(rows), crop), sources(rows), tmp_path / "clips", tmp_path / "landmarks", 8)
+    assert Clips(tmp_path / "clips").ids == list("abcd")
+
+
+def greedy(folder: Path, item: dict, settings: dict, alone: bool = False) -> None:
+    """crop_shard of videos of which each takes all the memory that there is."""
+    with (folder.parents[1] / "memory").open("w") as memory:
+        try:
+            fcntl.flock(memory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1)
+        (folder / "rows.json").write_text("{}")
+
+
+def test_videos_that_fit_into_memory_one_at_a_time_all_come(tmp_path, film, crop, monkeypatch):
+    monkeypatch.setattr(shards, "WORK", tmp_path / "work")
+    monkeypatch.setattr(stage, "crop_shard", greedy)
+    monkeypatch.setenv("DREAMTALK_WORKERS", "2")
+    rows = [item(film(f"{name}.mp4", seconds=0.2)) for name in "ab"]
+    assert all((folder / "rows.json").exists() for folder in crop_all(sources(rows), crop))
 
 
 def test_no_clip_at_all_is_an_error_with_the_reasons_and_leaves_their_table(tmp_path):

@@ -9,7 +9,7 @@ import soundfile
 
 from stages.corpus.decode import MediaError, frames, probe, read_audio, read_video
 from stages.corpus.encode import write_mp4
-from tests.stages.corpus.tiny_videos import RATE, turn, write_times
+from tests.stages.corpus.tiny_videos import RATE, turn, write_flash, write_times
 
 SHADE = 200  # grey level = SHADE * time in s
 
@@ -73,6 +73,35 @@ def test_flash_and_click_stay_together(tmp_path):
     assert abs(len(heard) / RATE - seconds) < 0.04
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+@pytest.mark.parametrize("begins", [{}, {"video": 0.2, "audio": 0.2}, {"video": 0.2}, {"audio": 0.2}])
+@pytest.mark.parametrize("part", [(0.0, None), (4.0, 9.0)])
+def test_flash_and_click_stay_together_wherever_the_file_begins(tmp_path, suffix, begins, part):
+    path = tmp_path / f"x{suffix}"
+    write_flash(path, 12, 8.0, **begins)
+    (flash,) = (i / 25 for i, rgb in enumerate(frames(path, 25, *part)) if rgb.mean() > 128)
+    click = np.abs(read_audio(path, RATE, *part)).argmax() / RATE
+    assert abs(flash - click) < 0.04
+    assert flash + part[0] == pytest.approx(7.0 if "video" in begins else 8.0)
+
+
+def test_sound_beside_a_picture_that_cannot_be_decoded(tmp_path):
+    path = tmp_path / "x.mp4"
+    write_flash(path, 1, 0.5)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    assert np.abs(read_audio(path, RATE)).argmax() / RATE == pytest.approx(0.5, abs=0.03)
+    with pytest.raises(MediaError, match="Decoder not found"):
+        read_video(path, 25)
+
+
+def test_sound_that_cannot_be_decoded(tmp_path):
+    path = tmp_path / "x.mkv"
+    write_flash(path, 1, 0.5)
+    path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_ZZZ"))
+    with pytest.raises(MediaError, match="Decoder not found"):
+        read_audio(path, RATE)
+
+
 def test_no_sound(tmp_path):
     write_mp4(tmp_path / "x.mp4", np.zeros((3, 32, 32, 3), np.uint8), 25)
     with pytest.raises(MediaError, match="no sound"):
@@ -125,3 +154,20 @@ def test_matroska_that_was_cut_off(tmp_path):
     (tmp_path / "x.mkv").write_bytes(data[: len(data) // 2])
     with pytest.raises(MediaError, match=r"cut off"):
         read_video(tmp_path / "x.mkv", 25)
+
+
+def test_matroska_whose_picture_begins_after_its_sound_is_whole(tmp_path):
+    write_flash(tmp_path / "x.mkv", 4, 2.0, video=1.0)
+    assert probe(tmp_path / "x.mkv").seconds == pytest.approx(3.0)
+    assert len(read_video(tmp_path / "x.mkv", 25)) == 75
+
+
+def test_a_gap_in_the_sound_is_silence_and_one_of_hours_is_damage(tmp_path):
+    path = tmp_path / "x.mkv"
+    write_flash(path, 4, 2.0, late_s=20)
+    assert len(read_audio(path, RATE)) / RATE == pytest.approx(24.0, abs=0.1)
+    write_flash(path, 4, 2.0, late_s=20_000)
+    with pytest.raises(MediaError, match=r"is damaged: no sound for 20000 s after 2\.\d s"):
+        read_audio(path, RATE)
+    assert len(read_audio(path, RATE, 0.0, 1.0)) == RATE  # what is wanted lies before the damage
+    assert 2.0 < len(read_audio(path, RATE, 0.0, 3.0)) / RATE < 2.1

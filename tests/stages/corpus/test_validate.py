@@ -340,6 +340,25 @@ def test_media_that_differ_from_the_table(written, corpus, contracts, crop, chan
     assert any(name.startswith(row) for name in named)
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda shard, picture: shard[: len(shard) // 3],
+        lambda shard, picture: b"",
+        lambda shard, picture: b"\xff" * 512 + shard[512:],
+        lambda shard, picture: shard.replace(picture, bytes(len(picture))),
+    ],
+    ids=["cut off", "empty", "bad header", "zeroed pictures"],
+)
+def test_damaged_media_are_named_and_shown(main, written, corpus, media, contracts, damaged):
+    written()
+    setter("clips", "shard", "damaged.tar")(corpus)
+    picture = media.with_name("x.mp4").read_bytes().partition(b"mdat")[2]
+    (stage.CLIPS / "damaged.tar").write_bytes(damaged(media.read_bytes(), picture))
+    code, page, _ = main(contracts.model_copy(update={"sampled_media": 4}))
+    assert code == 1 and "b: cannot be decoded (damaged.tar)" in page
+
+
 def test_the_stage_ends_well_with_a_page_and_its_figures(main, capsys):
     code, page, told = main()
     assert code == 0 and "contracts are kept" in capsys.readouterr().out
@@ -371,6 +390,7 @@ def test_a_broken_contract_fails_the_stage_and_names_the_rows(main, corpus, caps
     [
         ("clips", "speaker", None),
         ("clips", "clip_id", "a"),
+        ("clips", "shard", None),
         ("clips", "frames", 0),
         ("clips", "fps", 0.0),
         ("clips", "face_px", None),

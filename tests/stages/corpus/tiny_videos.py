@@ -57,6 +57,32 @@ def write_times(path: Path, frames: Iterable[np.ndarray], times_ms: Iterable[int
         container.mux(stream.encode(None))
 
 
+def write_flash(path: Path, seconds: float, mark: float, late_s: int = 0, **from_s: float) -> None:
+    """A video with a key frame a second: a white frame and a click at `mark`; packets before `from_s` (video, audio; in
+    seconds) are left out, as where a stream is copied from anywhere on. Sound from `mark` on is late by `late_s`."""
+    with av.open(str(path), "w") as container:
+        options = {"g": "25", "keyint_min": "25", "sc_threshold": "0", "bf": "2", "preset": "ultrafast"}
+        video = container.add_stream("libx264", rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        audio = container.add_stream("aac", rate=RATE, layout="mono")
+        packets = []
+        for i in range(round(25 * seconds)):
+            shade = 255 if i == round(25 * mark) else 0
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), shade, np.uint8), format="rgb24")
+            frame.pts = i
+            packets += video.encode(frame)
+        sound = np.zeros((1, round(RATE * seconds)), np.float32)
+        sound[0, round(RATE * mark) :][:400] = 0.5 * np.sin(np.arange(400))
+        frame = av.AudioFrame.from_ndarray(sound, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        packets += [*video.encode(None), *audio.encode(frame), *audio.encode(None)]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            if late_s and packet.stream.type == "audio" and packet.pts * packet.time_base >= mark:
+                packet.pts = packet.dts = packet.pts + late_s * RATE
+            if packet.pts * packet.time_base >= from_s.get(packet.stream.type, 0):
+                container.mux(packet)
+
+
 def turn(path: Path) -> None:
     """Set an mp4's display matrix to a quarter turn clockwise, as telephones do."""
     data = bytearray(path.read_bytes())

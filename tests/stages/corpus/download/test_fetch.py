@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from stages.corpus.download import __main__ as program
 from stages.corpus.download import fetch as fetching
@@ -47,6 +48,24 @@ def test_the_status_file_may_be_lost_and_files_may_be_put_by_hand(fetch, server,
     (folder / NAME).unlink()
     assert fetch("mine.mp4")["mine"].path == "mine.mp4"
     assert not server.requests and (folder / "mine.json").exists()
+
+
+def test_a_picture_of_the_same_name_is_no_video(fetch, server, folder, video):
+    folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "a.jpg")
+    server.replies["a.mp4"] = Reply(video)
+    assert fetch("a.mp4")["a"].path == "a.mp4" and (folder / "a.jpg").exists()
+
+
+def test_what_cannot_be_had_may_be_put_by_hand(fetch, server, folder, video):
+    server.replies["a.mp4"] = Reply(statuses=[404])
+    failed = fetch("a.mp4")["a"]
+    (folder / "a.mp4").write_bytes(b"not a video")
+    assert fetch("a.mp4")["a"] == failed
+    (folder / "a.mp4").write_bytes(video)
+    row = fetch("a.mp4")["a"]
+    assert (row.status, row.kind, row.reason, row.bytes) == ("done", None, None, len(video))
+    assert fetch("a.mp4")["a"] == row and len(server.requests) == 1
 
 
 @pytest.mark.parametrize("cuts", [1, 2])
