@@ -16,7 +16,8 @@ from flows import artifacts, study, workspace
 from flows.graph import stage_graph, survey, with_needs
 from flows.progress import artifact_key
 from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph
-from stages.tracking import POINT, STUDY
+from stages.program import STUDY
+from stages.tracking import POINT
 
 Name = Annotated[str, Field(pattern=f"^{study.NAME.pattern}$", description="small letters, digits, dashes")]
 COMPARED = 100  # runs on MLflow's compare page; more fit into no address

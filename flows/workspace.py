@@ -14,10 +14,11 @@ from filelock import FileLock, Timeout
 
 from stages.files import atomic_path
 from stages.params import PARAMS_FILE
+from stages.program import BORROWED
 
 LOCK = Path(".work/flow.lock")
 HOLDER = Path(".work/flow.txt")  # beside the lock: taking a lock file empties it
-BACKUP = Path(".work/study")  # what stood here before a study, until the study has put it back
+BACKUP = BORROWED.parent  # what stood here before a study, until the study has put it back
 WRITTEN = BACKUP / "written"  # digests of what the study has made of params.yaml
 DVC_LOCK = Path("dvc.lock")
 
@@ -29,6 +30,8 @@ class WorkspaceBusy(RuntimeError):
 @contextmanager
 def held(by: str, warn: Callable[[str], object]) -> Iterator[None]:
     """Keep other flows off the workspace, which is first put back as it was if a study was killed in it.
+
+    Stages that plain DVC runs are kept off a study's workspace by :mod:`stages.program`.
 
     The system lets go of it when this process ends, however it ends.
 
@@ -62,7 +65,7 @@ def borrowed(warn: Callable[[str], object]) -> Iterator[None]:
     for path in (PARAMS_FILE, DVC_LOCK):
         if path.is_file():
             (BACKUP / path.name).write_bytes(path.read_bytes())
-    (BACKUP / "complete").touch()
+    BORROWED.touch()
     try:
         yield
     finally:
@@ -78,27 +81,40 @@ def set_parameters(content: bytes) -> None:
 
 
 def put_back(warn: Callable[[str], object]) -> None:
-    """Undo what a study has changed; nothing where there was none."""
+    """Undo what a study has changed; nothing where there was none.
+
+    Where params.yaml is neither as before the study nor as the study wrote it, somebody works on: all stays.
+    """
     if not BACKUP.exists():
         return
-    if (BACKUP / "complete").exists():
-        _put_back_parameters(warn)
-        _put_back_outputs(warn)
+    if BORROWED.exists():
+        if _is_edited():
+            warn(
+                f"{PARAMS_FILE} was edited since a study began; it stays as it is now (see git diff {PARAMS_FILE}), "
+                f"and so do {DVC_LOCK} and the outputs: `dvc repro` brings them in step"
+            )
+        else:
+            _put_back_parameters()
+            _put_back_outputs(warn)
+    BORROWED.unlink(missing_ok=True)  # first: what is left of a backup must not be taken for one
     for path in BACKUP.iterdir():
         path.unlink()
     BACKUP.rmdir()
 
 
-def _put_back_parameters(warn: Callable[[str], object]) -> None:
-    """Leave params.yaml alone where it is neither as before the study nor as the study wrote it: a user's work."""
-    before = (BACKUP / PARAMS_FILE.name).read_bytes()
+def _is_edited() -> bool:
     written = WRITTEN.read_text(encoding="utf-8").split() if WRITTEN.exists() else []
-    now = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else before
-    if now != before and hashlib.sha256(now).hexdigest() not in written:
-        warn(f"{PARAMS_FILE} was edited since a study began; it stays as it is now (see git diff {PARAMS_FILE})")
-        return
+    now = PARAMS_FILE.read_bytes() if PARAMS_FILE.is_file() else _parameters_before()
+    return now != _parameters_before() and hashlib.sha256(now).hexdigest() not in written
+
+
+def _parameters_before() -> bytes:
+    return (BACKUP / PARAMS_FILE.name).read_bytes()
+
+
+def _put_back_parameters() -> None:
     with atomic_path(PARAMS_FILE) as tmp:
-        tmp.write_bytes(before)
+        tmp.write_bytes(_parameters_before())
 
 
 def _put_back_outputs(warn: Callable[[str], object]) -> None:

@@ -1,15 +1,23 @@
-"""What a stage does as a program when it is used wrongly or gets bad input: one clear line and exit code 2."""
+"""What a stage does as a program when it is used wrongly or gets bad input: one clear line and exit code 2.
+
+So it does where a study has its own parameters and outputs in the workspace, unless the study itself runs it: what
+`dvc repro` made then would be the study's, and gone when the study's changes are put back.
+"""
 
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from stages.params import ParamsError
+from stages.params import PARAMS_FILE, ParamsError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+STUDY = "DREAMTALK_STUDY"  # in the environment of the stages that a study runs: its name
+BORROWED = Path(".work/study/complete")  # there from a study's beginning until its changes have been put back
 
 
 @contextmanager
@@ -17,6 +25,7 @@ def one_line_errors(stage: str, *kinds: type[Exception]) -> Iterator[None]:
     """Decorate `main` with it: ParamsError, FileNotFoundError and `kinds` become a line on stderr and exit code 2; so
     do a full disk, and Ctrl-C (exit code 130)."""
     try:
+        _refuse_among_a_studys_changes()
         yield
     except (ParamsError, FileNotFoundError, *kinds) as error:
         print(f"{stage}: {error}", file=sys.stderr)
@@ -33,3 +42,11 @@ def one_line_errors(stage: str, *kinds: type[Exception]) -> Iterator[None]:
             file=sys.stderr,
         )
         raise SystemExit(2) from None
+
+
+def _refuse_among_a_studys_changes() -> None:
+    if BORROWED.exists() and STUDY not in os.environ:
+        raise ParamsError(
+            f"{PARAMS_FILE} and outputs are those of a study, which runs or was killed: wait for its end, or type "
+            "`dreamtalk reproduce`, which first puts yours back (or the study's own command, to go on with it)"
+        )

@@ -109,14 +109,13 @@ def run_shards(
         if len(todo) < len(jobs):
             print(f"{stage}: {len(jobs) - len(todo)} of {len(jobs)} shards are done already", flush=True)
         if todo:
-            with _one_thread_each():
-                done = (
-                    _execute(function, todo, isolate)
-                    if executor == PROCESSES
-                    else on_cluster(executor, _into, [(folder, _by_name(function), job) for folder, job in todo])
-                )
-                for _ in track(done, stage, total=len(todo), unit="shard"):
-                    pass
+            done = (
+                in_workers(_into, [(folder, function, job) for folder, job in todo], isolate)
+                if executor == PROCESSES
+                else on_cluster(executor, _into, [(folder, _by_name(function), job) for folder, job in todo])
+            )
+            for _ in track(done, stage, total=len(todo), unit="shard"):
+                pass
         if folders and tidy:
             _keep_only(stage, keys)
     return folders
@@ -145,28 +144,42 @@ def _keep_only(stage: str, keys: Sequence[str]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _execute(function: Callable[..., None], todo: list[tuple[Path, tuple]], isolate: bool) -> Iterator[None]:
-    if not isolate and (workers() == 1 or len(todo) == 1):
-        for folder, job in todo:
-            yield _into(folder, function, job)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers(), len(todo)), mp_context=context, initializer=_obey) as pool:
-        futures = [pool.submit(_into, folder, function, job) for folder, job in todo]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):  # whoever presses Ctrl-C does not want to wait for a long video
-                for worker in multiprocessing.active_children():
-                    worker.kill()
-            pool.shutdown(cancel_futures=True)
-            raise
+def in_workers(function: Callable[..., Any], calls: Sequence[tuple], isolate: bool = False) -> Iterator[Any]:
+    """What ``function(*call)`` returns for each call, as they end: in processes that end when this one does.
+
+    With one worker, or a single call, it all happens here, unless it is to be isolated. Each computes on one thread.
+
+    Raises:
+        BrokenProcessPool: a worker died.
+        Exception: whatever a call raised, once those that were running have ended.
+    """
+    with _one_thread_each():
+        if not isolate and (workers() == 1 or len(calls) == 1):
+            for call in calls:
+                yield function(*call)
+            return
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(workers(), len(calls)), mp_context=context, initializer=obey) as pool:
+            futures = [pool.submit(function, *call) for call in calls]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):  # who presses Ctrl-C does not want to wait for a long video
+                    for worker in multiprocessing.active_children():
+                        worker.kill()
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
-def _obey() -> None:
-    """In a worker: Ctrl-C is the parent's business, and without a parent there is no work (on Linux)."""
+def obey() -> None:
+    """First thing in a worker: Ctrl-C is the parent's business, and without a parent there is no work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Have the system kill this process when its parent ends, however that ends; on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

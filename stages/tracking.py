@@ -28,6 +28,7 @@ from mlflow.entities import Metric
 
 from stages.files import atomic_path, write_json
 from stages.params import Params
+from stages.program import STUDY
 from stages.shards import WORK, shard_key
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # when it 
 HOME = Path("mlflow")
 RUNNING = WORK / "runs"  # a file for each run that a process of this workspace is at, locked while the process lives
 # Set in the environment of stages by the flow that runs them; they become tags and change no output.
-FLOW_RUN, STUDY, POINT = "DREAMTALK_FLOW_RUN", "DREAMTALK_STUDY", "DREAMTALK_POINT"
+FLOW_RUN, POINT = "DREAMTALK_FLOW_RUN", "DREAMTALK_POINT"
 HISTORY = pa.schema([("step", pa.int64()), ("metric", pa.string()), ("value", pa.float64())])
 
 

@@ -25,9 +25,10 @@ def fit(
         from stages.evaluation.inputs import check_input, check_output
 
         check_input(video)
-        check_output(out, coefficients.SUFFIXES)
+        read = [video, *([model] if model else [])]
+        check_output(out, coefficients.SUFFIXES, read)
         if overlay:
-            check_output(overlay, (".mp4",))
+            check_output(overlay, (".mp4",), read)
         settings = parameters()
         face = _face_model(model, settings)
         fps = video_fit.frame_rate(video) if own_rate else settings.crop.fps

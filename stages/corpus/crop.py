@@ -280,7 +280,8 @@ def _in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         BrokenProcessPool: the process died.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=shards.obey) as pool:
         return pool.submit(function, *arguments).result()
 
 

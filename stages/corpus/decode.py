@@ -50,7 +50,7 @@ def probe(path: Path) -> VideoInfo:
     Raises:
         MediaError: it is empty, cannot be read, or has no video stream.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _video_stream(container)
         frame = next(container.decode(stream), None)
         if frame is None:
@@ -77,7 +77,7 @@ def frames(path: Path, fps: float, start: float = 0.0, end: float | None = None)
     step = 1 / Fraction(fps).limit_denominator(1001)
     begin = Fraction(start).limit_denominator(1000)
     zero = _zero(path)
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _video_stream(container)
         declared = _seconds(stream)
         if end is not None and declared and end > declared + OVERRUN_S:
@@ -119,7 +119,7 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
             numbers.
     """
     zero = _zero(path)
-    with _opened(path) as container:
+    with opened(path) as container:
         if not container.streams.audio:
             raise MediaError("has no sound")
         stream = container.streams.audio[0]
@@ -134,6 +134,18 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
         if not np.isfinite(samples).all():
             raise MediaError("has sound with samples that are not finite numbers")
         return samples
+
+
+def sound_rate(path: Path) -> int:
+    """Hz of the first sound stream, as the file has it.
+
+    Raises:
+        MediaError: the file cannot be read, or has no sound.
+    """
+    with opened(path) as container:
+        if not container.streams.audio:
+            raise MediaError("has no sound")
+        return container.streams.audio[0].codec_context.sample_rate
 
 
 class _Track:
@@ -208,8 +220,12 @@ class _Upright:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """The file, open; FFmpeg's errors come out as MediaError."""
+def opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """A video or sound file, open: whatever its name is and whatever bytes its tags have.
+
+    Raises:
+        MediaError: it is empty, or FFmpeg has an error with it, here or inside the block.
+    """
     if path.stat().st_size == 0:
         raise MediaError("is empty (zero bytes)")
     try:
@@ -235,7 +251,7 @@ def _zero(path: Path) -> Fraction | None:
 
     Where none can, the time at which the video is said to begin: its sound may be all that is wanted.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         try:
             stream = _video_stream(container)
         except MediaError:

@@ -24,6 +24,7 @@ X264 = {
     "bf": "0",
     "x264-params": "rc-lookahead=0:mbtree=0",
 }
+MP4 = {"movflags": "+faststart", "fflags": "+bitexact"}
 AAC_BIT_RATE = 96_000
 ACCURATE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP | Interpolation.BITEXACT
 BT601, LIMITED_RANGE = 6, 1  # what readers assume of small pictures; written down all the same
@@ -50,7 +51,7 @@ def write_mp4(
     Raises:
         ValueError: there is no frame, or a frame's shape does not fit.
     """
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
+    with av.open(f"file:{path}", "w", format="mp4", options=MP4) as container:
         if comment:
             container.metadata["comment"] = comment
         video = _Video(container, Fraction(fps), path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 
-from stages.corpus.encode import Sound
+from stages.corpus.encode import MP4, Sound
 from stages.corpus.media import Clips
 from stages.files import atomic_path
 
@@ -22,7 +22,7 @@ def write_clip(clips: Clips, clip_id: str, path: Path) -> None:
     with (
         atomic_path(path) as tmp,
         av.open(io.BytesIO(clips.member(clip_id, "mp4"))) as stored,
-        av.open(str(tmp), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container,
+        av.open(f"file:{tmp}", "w", format="mp4", options=MP4) as container,
     ):
         video = container.add_stream_from_template(stored.streams.video[0])
         sound = Sound(container, clips.audio(clip_id), rate)

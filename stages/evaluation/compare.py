@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import multiprocessing
-from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,8 +58,10 @@ def compare(
     real = videos(truth)
     found = {name: videos(folder) for name, folder in methods.items()}
     places = {name: wanted(real, found[name], methods[name]) for name in methods}
-    jobs = [(path, {name: places[name][clip_id] for name in methods}) for clip_id, path in real.items()]
-    rows = [row for rows in track(_execute(jobs, settings), "evaluate", total=len(jobs)) for row in rows]
+    jobs = [(path, {name: places[name][clip_id] for name in methods}, settings) for clip_id, path in real.items()]
+    done = shards.in_workers(score_clip, jobs)
+    rows = [row for rows in track(done, "evaluate", total=len(jobs)) for row in rows]
+    rows.sort(key=lambda row: row["clip_id"])  # the first rows order the columns
     table = pd.DataFrame(rows).sort_values(["method", "clip_id"], ignore_index=True)
     told = ["source", "reason"]
     table = table[[*(name for name in table if name not in told), *told]]
@@ -87,9 +86,8 @@ class Wanted(NamedTuple):
         return video, obstacle
 
 
-def score_clip(job: tuple[Path, Mapping[str, Wanted]], settings: Settings) -> list[dict]:
-    """Rows of one clip: (its real video, each method's video by name)."""
-    path, wanted = job
+def score_clip(path: Path, wanted: Mapping[str, Wanted], settings: Settings) -> list[dict]:
+    """Rows of one clip: its real video's path, each method's video by name."""
     judges = scoring.judges(settings)
     real, obstacle = scoring.read_video(path, settings.size)
     truth = Truth(real.frames, real.points)
@@ -126,16 +124,6 @@ def _source(path: Path) -> str:
     except (decode.MediaError, OSError):
         return ""
     return f"{about.width}x{about.height} px, {about.fps:.4g} frames/s"
-
-
-def _execute(jobs: list[tuple], settings: Settings) -> Iterator[list[dict]]:
-    function = partial(score_clip, settings=settings)
-    if shards.workers() == 1 or len(jobs) == 1:
-        yield from map(function, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(shards.workers(), len(jobs)), mp_context=context) as pool:
-        yield from pool.map(function, jobs)
 
 
 def _summary(

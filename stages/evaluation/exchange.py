@@ -8,18 +8,21 @@ runs from there.
 from __future__ import annotations
 
 import io
-import re
+import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import soundfile
 
 from dreamtalk_models.face_model import FaceModel
 from stages import columns, tables
 from stages.corpus import decode, split
-from stages.corpus.sources.folder import MEAD_NAME
+from stages.corpus.sources.folder import named_labels
+from stages.corpus.sources.local import item_ids, text
+from stages.corpus.together import MeadError
 from stages.evaluation import coefficients
 from stages.evaluation.coefficients import Coefficients
 from stages.evaluation.inputs import InputError
@@ -32,6 +35,7 @@ from stages.params import Params
 SOUNDS = (".wav", ".m4a", ".mp3", ".flac", ".mp4", ".mov", ".mkv", ".webm")
 PICTURELESS = "audio train_lip_expert train_denoiser train_style_predictor train_style_classifier"
 """Stages that a corpus without pictures can run."""
+PLACES = ("data/clips", "data/motion", "data/split.parquet", "models/face_model")
 
 
 @dataclass(frozen=True)
@@ -49,41 +53,44 @@ def import_folder(folder: Path, root: Path, model: FaceModel, settings: Params, 
     Args:
         folder: .mat files at any depth. Speaker, emotion and level come from names like MEAD's
             (M030_front_angry_level3_001); else the speaker is the first sub-folder's name, or the file's.
-        root: the repository; what was made of data/clips, data/motion, data/split.parquet and models/face_model before
-            is replaced.
+        root: the repository; its `PLACES` are replaced, once all that takes their place is made.
         model: the face model that the coefficients belong to.
         fps: of the coefficients; they are brought to crop.fps by interpolation.
 
     Raises:
-        InputError: no clip can be made of what is there; names what is missing.
+        InputError: no clip can be made of what is there, or not the split that `settings` ask for; says what is
+            missing.
     """
     files = sorted(folder.rglob("*.mat")) if folder.is_dir() else []
     if not files:
         raise InputError(f"{folder} has no .mat file: give a folder of coefficients with sound of the same names")
-    clips, refused = {}, []
-    for path in files:
-        origin = path.relative_to(folder)
-        name = re.sub(r"[^A-Za-z0-9_-]+", "_", "_".join(origin.with_suffix("").parts))
+    clips, refused = [], []
+    origins = [path.relative_to(folder) for path in files]
+    for path, origin, name in zip(files, origins, item_ids(origins), strict=True):
         try:
-            if name in clips:
-                raise InputError(f"{path} would have the name of another file: {name}")
             motion, size = _motion(path, model, fps / settings.crop.fps)
             sound = _sound(path, settings.crop.audio_rate)
             rate = settings.crop.audio_rate / settings.crop.fps
             count = min(len(motion["expression"]), int(len(sound) / rate))
             if count < settings.crop.min_seconds * settings.crop.fps:
                 raise InputError(f"{path}: only {count / settings.crop.fps:.2f} s of coefficients and sound")
-            row = {"clip_id": name, **_labels(origin), "source_file": origin.as_posix(), "sha256": sha256(path)}
+            source = {"source_file": text(origin), "sha256": sha256(path)}
+            row = {"clip_id": name, **named_labels(origin), **source, **_lengths(count, size, settings)}
             kept = {key: value if key == "identity" else value[:count] for key, value in motion.items()}
-            clips[name] = row | _lengths(count, size, settings), kept, sound[: round(count * rate)]
+            clips.append((row, kept, sound[: round(count * rate)]))
         except InputError as error:
-            refused.append(str(error))
+            refused.append(text(str(error)))
     if not clips:
         raise InputError("; ".join(refused))
-    _write(root, list(clips.values()), settings)
-    with atomic_path(fresh_dir(root / "models/face_model") / "face_model.npz") as tmp:
-        model.save(tmp)
-    return Imported(len(clips), sum(row["frames"] for row, _, _ in clips.values()), refused)
+    made = fresh_dir(root / ".work/import-coefficients")
+    try:
+        _write(made, clips, _split([row for row, _, _ in clips], settings), settings)
+        model.save(fresh_dir(made / "models/face_model") / "face_model.npz")
+        for place in PLACES:
+            _replace(root / place, made / place)
+    finally:
+        shutil.rmtree(made)
+    return Imported(len(clips), sum(row["frames"] for row, _, _ in clips), refused)
 
 
 def export_folder(root: Path, model: FaceModel, settings: Params, out: Path) -> int:
@@ -100,13 +107,6 @@ def export_folder(root: Path, model: FaceModel, settings: Params, out: Path) -> 
         found = Coefficients(clip["identity"], clip["expression"], pose, clip["fit_rmse_px"], size, model.digest)
         coefficients.write(found, out / f"{clip_id}.mat")
     return len(clips)
-
-
-def _labels(origin: Path) -> dict:
-    mead = MEAD_NAME.fullmatch(origin.stem)
-    if mead:
-        return {"speaker": mead["speaker"], "emotion": mead["emotion"], "level": int(mead["level"])}
-    return {"speaker": origin.parts[0] if len(origin.parts) > 1 else origin.stem, "emotion": None, "level": None}
 
 
 def _motion(path: Path, face: FaceModel, rate: float) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
@@ -163,7 +163,14 @@ def _lengths(count: int, size: tuple[int, int], settings: Params) -> dict:
     }
 
 
-def _write(root: Path, clips: list[tuple[dict, dict, np.ndarray]], settings: Params) -> None:
+def _split(rows: list[dict], settings: Params) -> pd.DataFrame:
+    try:
+        return split.split(tables.from_rows(rows, tables.CLIPS), settings.split, settings.seed)[0]
+    except (split.SplitError, MeadError) as error:
+        raise InputError(str(error)) from error
+
+
+def _write(root: Path, clips: list[tuple[dict, dict, np.ndarray]], parts: pd.DataFrame, settings: Params) -> None:
     folder, motion = fresh_dir(root / "data/clips"), fresh_dir(root / "data/motion")
     rows = []
     for start in range(0, len(clips), settings.crop.shard_clips):
@@ -176,13 +183,18 @@ def _write(root: Path, clips: list[tuple[dict, dict, np.ndarray]], settings: Par
             motion / f"{name}.arrow", [{columns.KEY: row["clip_id"], **moved} for row, moved, _ in shard]
         )
         rows += [row | {"shard": f"{name}.tar"} for row, _, _ in shard]
-    table = tables.from_rows(rows, tables.CLIPS)
-    tables.write(table, tables.CLIPS, folder / "clips.parquet")
+    tables.write(tables.from_rows(rows, tables.CLIPS), tables.CLIPS, folder / "clips.parquet")
     tables.write(tables.from_rows([], tables.QUARANTINE), tables.QUARANTINE, folder / "quarantine.parquet")
     known = [{key: row[key] for key in (columns.KEY, "frames")} for row in rows]
     tables.write(tables.from_rows(known, MOTION), MOTION, motion / "motion.parquet")
-    parts, _ = split.split(table, settings.split, settings.seed)
     tables.write(parts, tables.SPLIT, root / "data/split.parquet")
+
+
+def _replace(old: Path, new: Path) -> None:
+    if old.is_dir():
+        shutil.rmtree(old)
+    old.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(new, old)
 
 
 def _write_sound(path: Path, sounds: list[tuple[str, np.ndarray]], settings: Params) -> None:

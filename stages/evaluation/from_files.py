@@ -129,11 +129,12 @@ def check_files(request: Request) -> None:
     """
     check_input(request.portrait)
     check_input(request.voice)
-    check_output(request.out, (".mp4",))
+    styles = timeline.cues(request.style, "style")
+    timeline.numbers(str(request.intensity), "intensity")
+    named = [Path(source) for source in (request.pose, *(cue.what for cue in styles))]
+    check_output(request.out, (".mp4",), [request.portrait, request.voice, *named])
     if not request.overwrite:
         check_free(request.out)
-    timeline.cues(request.style, "style")
-    timeline.numbers(str(request.intensity), "intensity")
 
 
 def check_networks(request: Request, workshop: Workshop) -> None:

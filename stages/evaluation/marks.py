@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
+from stages.corpus import decode
 from stages.corpus.encode import write_mp4
 from stages.evaluation.inputs import InputError
 
@@ -56,9 +56,9 @@ def provenance(**about: object) -> str:
 def read_provenance(path: Path) -> dict | None:
     """The note of a video of ours; None: it is no video, or has none."""
     try:
-        with av.open(str(path)) as container:
+        with decode.opened(path) as container:
             note = json.loads(container.metadata.get("comment", ""))
-    except (av.FFmpegError, OSError, ValueError):
+    except (OSError, ValueError):  # MediaError is one
         return None
     return note if isinstance(note, dict) and note.get("software") == SOFTWARE else None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import av
 import numpy as np
 
 from stages.corpus import decode
@@ -30,9 +29,7 @@ def read_voice(path: Path, rate: int) -> np.ndarray:
 
 def full_voice(path: Path, heard: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
     """The sound for the video and its rate: what was heard at `rate`, or the voice anew where its file has more."""
-    with av.open(str(path)) as container:
-        own = container.streams.audio[0].codec_context.sample_rate
-    if own <= rate:
+    if decode.sound_rate(path) <= rate:
         return heard, rate
     length = len(heard) * FULL_RATE // rate
     full = read_voice(path, FULL_RATE)[:length]

@@ -190,6 +190,23 @@ def test_files_of_others_are_not_replaced_unasked(here: Path, tmp_path: Path) ->
     assert generate(tmp_path / "mine.mp4").exit_code == 0  # ours now
 
 
+def test_what_is_read_is_not_replaced(here: Path, tmp_path: Path) -> None:
+    own, link, model = tmp_path / "own.mp4", tmp_path / "link.mp4", tmp_path / "model.mat"
+    write_mp4(own, [talking.face()[0]] * 3, 25, talking.voice(0.12), talking.RATE)
+    link.symlink_to(own)
+    model.write_bytes(b"a model")
+    before = own.read_bytes()
+    for overlay in (own, link):
+        fitted = dreamtalk("fit", own, "-o", tmp_path / "c.mat", "--overlay", overlay)
+        says(fitted, overlay.name, "is read, and would be lost")
+    says(dreamtalk("fit", own, "-o", model, "--model", model), "model.mat", "would be lost")
+    for options in ({"voice": str(own)}, {"portrait": str(own)}):
+        says(generate(link, "--overwrite", **options), "link.mp4", "would be lost")
+    for options in (("--style", f"auto; 1={own}"), ("--pose", own)):
+        says(generate(own, "--overwrite", *options), "own.mp4", "would be lost")
+    assert own.read_bytes() == before and model.read_bytes() == b"a model" and not (tmp_path / "c.mat").exists()
+
+
 def test_fit_writes_the_published_layout(here: Path, tmp_path: Path) -> None:
     picture, _ = talking.face()
     write_mp4(tmp_path / "still.mp4", [picture] * 5, 25)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.workspace import WorkspaceBusy, borrowed, held, set_parameters
+from stages.program import STUDY, one_line_errors
 
 HOLD = """
 from flows.workspace import held
@@ -65,3 +67,40 @@ def test_outputs_are_put_back(dvc_repo: Path) -> None:
         assert (dvc_repo / "second.txt").read_text() == "other"
     assert (dvc_repo / "second.txt").read_text() == "hello"
     assert (dvc_repo / "dvc.lock").read_bytes() == lock
+
+
+@pytest.fixture
+def killed_study(workspace: Path) -> Iterator[Path]:
+    """Where a study was killed at a point, with outputs of it."""
+    (workspace / "dvc.lock").write_text("before")
+    killed = borrowed(print)
+    killed.__enter__()
+    set_parameters(b"seed: 1\n")
+    (workspace / "dvc.lock").write_text("made")
+    yield workspace
+    killed.gen.close()  # here, not where the garbage collector would put back
+
+
+def test_no_stage_runs_among_the_changes_of_a_study_but_its_own(
+    killed_study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended, one_line_errors("crop"):
+        (killed_study / "made").touch()
+    assert ended.value.code == 2 and not (killed_study / "made").exists()
+    assert "crop: params.yaml and outputs are those of a study" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setenv(STUDY, "mine")
+        with one_line_errors("crop"):
+            pass
+    (killed_study / "params.yaml").write_text("seed: 2\n")
+    with held("reproduce", print), one_line_errors("crop"):
+        (killed_study / "made").touch()
+    assert (killed_study / "made").exists()
+
+
+def test_work_that_goes_on_after_a_killed_study_stays_as_a_whole(killed_study: Path) -> None:
+    (killed_study / "params.yaml").write_text("seed: 2\n")
+    told: list[str] = []
+    with held("reproduce", told.append):
+        assert (killed_study / "dvc.lock").read_text() == "made"
+    assert len(told) == 1 and "params.yaml was edited" in told[0] and "dvc.lock and the outputs" in told[0]

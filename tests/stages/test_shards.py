@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
+import psutil
 import pytest
 
 from stages import shards
@@ -23,6 +27,12 @@ def write(folder, text: str, log) -> None:
     if text == "slow":
         time.sleep(0.5)
     (folder / "out").write_text(text)
+
+
+LINGER = r"""
+from stages.shards import in_workers
+list(in_workers(exec, [("import os, time; os.write(1, b'%d\\n' % os.getpid()); time.sleep(60)",)] * 2))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +76,18 @@ def test_a_worker_that_dies_is_an_error_and_not_the_end(work):
     with pytest.raises(BrokenProcessPool):
         run(work, "x", isolate=True)
     assert list((work / "work/stage").glob("[!.]*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_the_process_that_started_them(root: Path, number: int):
+    environment = {**os.environ, "PYTHONPATH": str(root), "DREAMTALK_WORKERS": "2"}
+    with subprocess.Popen([sys.executable, "-c", LINGER], env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+        parent.send_signal(number)
+        _, left = psutil.wait_procs(workers, timeout=10)
+        for process in left:
+            process.kill()
+    assert not left
 
 
 def test_shards_of_earlier_inputs_are_removed(work):

@@ -14,11 +14,13 @@ from pathlib import Path
 from stages.corpus.demo.emotions import LEVELS, Clip, styles
 from stages.corpus.demo.photograph import photograph
 from stages.corpus.demo.render import Actor, Studio, make_clip
+from stages.shards import end_with_parent
 
 _state: dict = {}
 
 
 def _start_worker(studio: Studio) -> None:
+    end_with_parent()
     _state["studio"], _state["actor"] = studio, (None, None)
 
 

@@ -56,7 +56,7 @@ def items(params: Params, raw_dir: Path) -> Found:
 
     def take(path: Path) -> dict:
         origin = path.relative_to(folder)
-        row = _guess(origin) | labels.get(origin, {}) | {"item_id": ids[path], "corpus": "folder"}
+        row = named_labels(origin) | labels.get(origin, {}) | {"item_id": ids[path], "corpus": "folder"}
         return row | {"origin": text(origin)} | examine(path, sounds.get(path), params.ingest.max_pair_gap_s)
 
     found.items = in_threads(take, videos)
@@ -112,7 +112,9 @@ def _below(path: Path, folder: Path) -> str:
     return text(path.relative_to(folder))
 
 
-def _guess(origin: Path) -> dict:
+def named_labels(origin: Path) -> dict:
+    """Speaker, emotion and level that a path below the corpus' folder tells: by a MEAD-like name, else the speaker
+    alone, the first sub-folder or the file itself."""
     mead = MEAD_NAME.fullmatch(origin.stem)
     if mead:
         return {"speaker": mead["speaker"], "emotion": mead["emotion"], "level": int(mead["level"])}

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import av
 
-from stages.corpus.decode import MediaError, probe
+from stages.corpus.decode import MediaError, opened, probe
 from stages.corpus.sources import SourceError
 from stages.files import quoted, sha256
 from stages.progress import track
@@ -86,12 +86,12 @@ def is_video(path: Path) -> bool:
 def is_moving(path: Path) -> bool:
     """By its content: a video of at least two frames, which pictures, animated ones too, are not."""
     try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
+        with opened(path) as container:
             if NO_FILM.fullmatch(container.format.name):
                 return False
             films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             return bool(films) and len(list(islice(container.decode(films[0]), 2))) == 2
-    except (av.FFmpegError, OSError, UnicodeError):
+    except (MediaError, OSError):
         return False
 
 
@@ -185,15 +185,10 @@ def _compare(video_s: float, sound: Path, max_gap_s: float) -> None:
 
 def _declared_seconds(path: Path) -> float:
     """Length that a file declares."""
-    if path.stat().st_size == 0:
-        raise MediaError("is empty (zero bytes)")
-    try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            if not container.duration:
-                raise MediaError("does not say how long it is")
-            return container.duration / av.time_base
-    except (av.FFmpegError, UnicodeError) as error:
-        raise MediaError(f"cannot be read as video or sound: {getattr(error, 'strerror', None) or error}") from error
+    with opened(path) as container:
+        if not container.duration:
+            raise MediaError("does not say how long it is")
+        return container.duration / av.time_base
 
 
 def _reason(error: Exception) -> str:

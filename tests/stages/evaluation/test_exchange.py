@@ -110,6 +110,45 @@ def test_another_rate_is_brought_to_the_corpus(root: Path, tmp_path: Path) -> No
     np.testing.assert_allclose(motion["expression"][10], source[12], atol=1e-5)
 
 
+def test_any_path_makes_a_clip(root: Path, tmp_path: Path) -> None:
+    settings = params.load(root / "params.yaml")
+    corpus = write_corpus(tmp_path / "corpus")
+    long, odd = corpus / "a" / ("b" * 60) / ("c" * 60), corpus / os.fsdecode(b"caf\xe9")
+    for folder, name in ((long, NAMES[0]), (odd, NAMES[1])):
+        folder.mkdir(parents=True)
+        for suffix in (".mat", ".wav"):
+            (corpus / f"{name}{suffix}").rename(folder / f"talk{suffix}")
+    (odd / "mute.mat").write_bytes((odd / "talk.mat").read_bytes())
+    model = face_files.open_model(write_bfm(tmp_path / "bfm"), settings.face_model)
+    made = exchange.import_folder(corpus, tmp_path, model, settings, fps=25.0)
+    assert made.clips == len(NAMES) and len(made.refused) == 1 and "caf\ufffd/mute.mat has no sound" in made.refused[0]
+    clips = Clips(tmp_path / "data/clips")
+    assert {"a", "caf\ufffd"} < set(clips.table["speaker"])
+    assert all(len(clips.audio(clip_id)) == FRAMES * RATE // 25 for clip_id in clips.ids)
+    assert not any((tmp_path / ".work").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [({"test_speakers": ["M003"]}, "split.test_speakers names M003"), ({"protocol": "mead_sentences"}, "needs clips")],
+)
+def test_a_corpus_stays_where_another_cannot_be_split(root: Path, tmp_path: Path, asked: dict, told: str) -> None:
+    settings = params.load(root / "params.yaml")
+    model = face_files.open_model(write_bfm(tmp_path / "bfm"), settings.face_model)
+    exchange.import_folder(write_corpus(tmp_path / "corpus"), tmp_path, model, settings, 25.0)
+    before = {path: path.read_bytes() for place in exchange.PLACES for path in files(tmp_path / place)}
+    for suffix in (".mat", ".wav"):
+        (tmp_path / f"corpus/{NAMES[0]}{suffix}").rename(tmp_path / f"corpus/stranger{suffix}")
+    settings = settings.model_copy(update={"split": settings.split.model_copy(update=asked)})
+    with pytest.raises(InputError, match=told):
+        exchange.import_folder(tmp_path / "corpus", tmp_path, model, settings, 25.0)
+    assert before == {path: path.read_bytes() for place in exchange.PLACES for path in files(tmp_path / place)}
+
+
+def files(place: Path) -> list[Path]:
+    return sorted(path for path in (place, *place.rglob("*")) if path.is_file())
+
+
 def test_folders_that_hold_nothing(root: Path, tmp_path: Path) -> None:
     settings = params.load(root / "params.yaml")
     model = face_files.open_model(write_bfm(tmp_path / "bfm"), settings.face_model)

@@ -27,6 +27,14 @@ def test_note_and_mark(tmp_path: Path) -> None:
         assert (seen > 100) is np.True_ if watermark else seen < 10
 
 
+def test_a_name_with_a_colon_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = Path("12:30.mp4")
+    write_head(out, FRAMES, 25, np.zeros(1920, np.float32), 16000, note=provenance(seed=7), watermark=True)
+    assert read_provenance(out)["seed"] == 7
+    assert len(decode.read_video(out, 25)) == 3
+
+
 @pytest.mark.parametrize("width", [40, 64, 66, 256])
 def test_the_mark_is_whole_in_narrow_pictures(width: int) -> None:
     (marked,) = watermarked([np.full((64, width, 3), 90, np.uint8)])
