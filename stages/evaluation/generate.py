@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SHARD_CLIPS = 4
 CODE = (  # what decides a shard's bytes
     "dreamtalk_models",
+    "stages/corpus/decode.py",
     "stages/corpus/encode.py",
     "stages/corpus/faces.py",
     "stages/corpus/media.py",
