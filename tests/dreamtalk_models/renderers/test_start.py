@@ -23,6 +23,18 @@ def test_what_is_drawn_at_first_is_the_warped_picture(contrast):
     assert (drawn - warped).abs().mean() < 0.15
 
 
+def test_at_first_the_wanted_frame_alone_drives():
+    network = PIRenderer(driving_dim=5, descriptor=16, warp_channels=4, edit_channels=16, max_channels=32)
+    start_as_warped(network)
+    driving = torch.randn(1, 5, 27)
+    around = driving.clone()
+    around[..., :12] = around[..., 15:] = 0  # one frame either side stays: the published mean is over three
+    with torch.no_grad():
+        seen, seen_around = network.mapping_net(driving), network.mapping_net(around)
+        assert torch.equal(seen, seen_around) and seen.std() > 0.3
+        assert not torch.equal(seen, network.mapping_net(torch.zeros_like(driving)))
+
+
 def test_too_few_channels_are_refused():
     with pytest.raises(ValueError, match="edit_channels"):
         start_as_warped(PIRenderer(driving_dim=5, descriptor=8, warp_channels=4, edit_channels=4, max_channels=8))
