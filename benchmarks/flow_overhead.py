@@ -63,13 +63,13 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=2)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
         plain = repository(Path(folder) / "plain", given.stages)
         shown = Path(shutil.copytree(plain, Path(folder) / "flow"))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         flow = ("flows.cli", "reproduce", "--parallel", str(given.parallel), "--prefect-port", str(port))
+        os.chdir(shown)  # whose server it is
         with prefect_server(port):
             for what in (f"{given.stages} stages that run", "nothing to run"):
                 alone, watched = seconds(plain, "dvc", "repro"), seconds(shown, *flow)
