@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from copy import deepcopy
 from statistics import median
 
 import torch
@@ -73,6 +74,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     network = PIRenderer().eval()
+    drawing = deepcopy(network).to(memory_format=torch.channels_last)  # as stages/evaluation/rendering.py draws
     portrait = torch.rand(1, 3, given.size, given.size) * 2 - 1
     driving = torch.randn(given.frames, 73, 27)
 
@@ -81,8 +83,8 @@ def main() -> None:
         return torch.cat([plain_forward(network, portrait.expand(len(part), -1, -1, -1), part) for part in parts])
 
     def ours() -> Tensor:
-        studied = network.study(portrait)
-        return torch.cat([network.animate(studied, part)["fake_image"] for part in driving.split(1)])
+        studied = drawing.study(portrait)
+        return torch.cat([drawing.animate(studied, part)["fake_image"] for part in driving.split(1)])
 
     functions: dict[str, Callable[[], Tensor]] = {"plain": plain, "ours": ours}
     with torch.no_grad():
