@@ -98,10 +98,13 @@ def export_folder(root: Path, model: FaceModel, settings: Params, out: Path) -> 
 
     Raises:
         FileNotFoundError: there is no motion.
+        InputError: `out` holds .mat files already, which may be what the corpus was imported from.
     """
     size = (settings.crop.size, settings.crop.size)
     clips = columns.Columns(root / "data/motion")
     out.mkdir(parents=True, exist_ok=True)
+    if taken := next(out.glob("*.mat"), None):
+        raise InputError(f"{out} holds {taken.name} already: give an empty folder, so that nothing is replaced")
     for clip_id, clip in clips.items():
         pose = Pose(clip["angles"], clip["translation"])
         found = Coefficients(clip["identity"], clip["expression"], pose, clip["fit_rmse_px"], size, model.digest)

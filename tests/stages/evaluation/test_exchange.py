@@ -98,6 +98,17 @@ def test_and_out_again(repository: Path, root: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(found.pose.translation, was.pose.translation, atol=1e-3)
 
 
+def test_a_folder_that_holds_coefficients_keeps_them(repository: Path, root: Path, tmp_path: Path) -> None:
+    (tmp_path / f"{NAMES[0]}.mat").write_bytes(b"somebody's")
+    settings, model = (
+        params.load(repository / "params.yaml"),
+        FaceModel.load(repository / "models/face_model/face_model.npz"),
+    )
+    with pytest.raises(InputError, match=f"{NAMES[0]}.mat already"):
+        exchange.export_folder(repository, model, settings, tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"somebody's"]
+
+
 def test_another_rate_is_brought_to_the_corpus(root: Path, tmp_path: Path) -> None:
     settings = params.load(root / "params.yaml")
     corpus = write_corpus(tmp_path / "corpus")
