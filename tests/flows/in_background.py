@@ -42,7 +42,7 @@ def stages_here(repo: Path) -> list[psutil.Process]:
     return [process for process in found if "guard.py" not in " ".join(process.cmdline())]
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it took too long"

@@ -58,7 +58,7 @@ def run_from_the_ui(prefect: str) -> UUID:
         wait_until(lambda: len(client.read_deployments()) == 4)
         deployment = client.read_deployment_by_name("reproduce/local")
         run = client.create_flow_run_from_deployment(deployment.id).id
-        wait_until(lambda: client.read_flow_run(run).state.is_final(), 120)
+        wait_until(lambda: client.read_flow_run(run).state.is_final())
         assert client.read_flow_run(run).state.is_completed()
     return run
 
@@ -79,7 +79,7 @@ def of_another_clone(
     """A flow whose port has the first clone's server."""
     shutil.copytree(original, clone, ignore=shutil.ignore_patterns(".prefect", "mlflow"))
     command = [sys.executable, "-m", "flows.cli", "reproduce", "--prefect-port", str(port)]
-    return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_pages_and_processes_ask_this_machine_only(dvc_repo: Path, root: Path, t
     with (tmp_path / "ui.log").open("w") as log:
         ui = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        wait_until(lambda: answers(f"{prefect}/api/health") and answers(f"{tracking}/health"), 400)
+        wait_until(lambda: answers(f"{prefect}/api/health") and answers(f"{tracking}/health"))
         refused = of_another_clone(tmp_path / "clone", dvc_repo, ports[0], environment)
         assert refused.returncode == 2 and str(dvc_repo) in refused.stderr and "--prefect-port" in refused.stderr
         run = run_from_the_ui(prefect)

@@ -84,7 +84,7 @@ def test_workers_end_with_the_process_that_started_them(root: Path, number: int)
     with subprocess.Popen([sys.executable, "-c", LINGER], env=environment, stdout=subprocess.PIPE, text=True) as parent:
         workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
         parent.send_signal(number)
-        _, left = psutil.wait_procs(workers, timeout=10)
+        _, left = psutil.wait_procs(workers, timeout=60)
         for process in left:
             process.kill()
     assert not left

@@ -108,7 +108,7 @@ def test_a_second_run_of_a_training_waits_for_the_first_and_says_so(workdir: Pat
                 time.sleep(0.05)
                 said += capsys.readouterr().out
             assert all(file.exists() for file in files)
-        assert waiting.result(timeout=60) == []
+        assert waiting.result(timeout=300) == []
 
 
 def test_damaged_inputs_are_one_line_and_code_2(workdir: Path, capsys, monkeypatch) -> None:
