@@ -29,7 +29,7 @@ def ablate(
     seeds: list[int] = [0, 1, 2],  # noqa: B006 - Prefect shows it as the default
     grid: list[str] = [],  # noqa: B006
     stages: list[str] = ["evaluate"],  # noqa: B006
-    metrics: list[str] | None = None,
+    metrics: list[str] = [],  # noqa: B006
     parallel: Parallel = PARALLEL,
     time_limit_h: TimeLimit = None,
 ) -> list[dict]:
@@ -73,7 +73,9 @@ def ablate(
             except RuntimeError as error:
                 logger.warning("not kept as a DVC experiment: %s", error)
     results = pd.DataFrame(rows)
-    summary = study.summarise(results[study.worth_a_column(results["metric"], metrics)])
+    if unknown := set(metrics) - set(results["metric"]):
+        logger.warning("no stage has %s; results.csv has all that there are", ", ".join(sorted(unknown)))
+    summary = study.summarise(results[study.worth_a_column(results, metrics)])
     folder = study.write(name, began_with, results, summary, clips)
     _publish(name, summary, runs)
     logger.info("%d runs; the tables are in %s", len(chosen), folder)

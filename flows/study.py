@@ -26,7 +26,7 @@ STUDIES = Path("reports/studies")
 BEGAN_WITH = workspace.BACKUP / PARAMS_FILE.name  # as long as the study runs
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 SEED = "training_seed"
-SCORES = "per_clip.parquet"
+SCORES, CLIPS = "per_clip.parquet", "clips.parquet"
 GROUPS = {"profile", "corpus"}  # each sets many parameters
 
 
@@ -57,12 +57,15 @@ def points(grid: list[str], seeds: list[int]) -> list[Point]:
         grid: as after ``dvc exp run -S``: "denoiser.sync_weight=0,0.02,0.08" has three values.
 
     Raises:
-        ParamsError: an override that is no parameter, or that params.yaml cannot hold; no seed, or one twice,
-            or seeds in the grid.
+        ParamsError: an override that is no parameter, or that params.yaml cannot hold; a parameter, a value or a
+            seed twice; no seed, or seeds in the grid.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ParamsError("a study needs seeds, each once, as in [0, 1, 2]")
-    names = {entry.partition("=")[0].lstrip("+~") for entry in grid}
+    named = [entry.partition("=")[0].lstrip("+~") for entry in grid]
+    names = set(named)
+    if len(names) < len(named):
+        raise ParamsError("the grid names a parameter twice: give all its values at once, as in name=0,0.02")
     if SEED in names:
         raise ParamsError(f"each point sets {SEED} to its seeds: give them as seeds, not in the grid")
     if groups := GROUPS & names:
@@ -71,7 +74,10 @@ def points(grid: list[str], seeds: list[int]) -> list[Point]:
         settings = get_hydra_sweeps({str(PARAMS_FILE): grid}) if grid else [{str(PARAMS_FILE): []}]
     except HydraException as error:
         raise ParamsError(f"the grid {grid} is not understood: {error}") from error
-    return [Point(tuple(setting[str(PARAMS_FILE)]), seed) for setting in settings for seed in seeds]
+    found = [Point(tuple(setting[str(PARAMS_FILE)]), seed) for setting in settings for seed in seeds]
+    if len(set(found)) < len(found):
+        raise ParamsError(f"the grid {grid} has a value twice")
+    return found
 
 
 def targets(graph: dict[str, Stage], stages: list[str]) -> list[Stage]:
@@ -165,11 +171,14 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
 
 
-def worth_a_column(names: pd.Series, wanted: list[str] | None) -> pd.Series:
-    """Which metrics the summary shows: those asked for, else those that compare methods, else all."""
+def worth_a_column(results: pd.DataFrame, wanted: list[str]) -> pd.Series:
+    """Which rows the summary shows, of each stage: the metrics asked for, else those that compare methods, else all."""
     comparing = [metric.column for metric in METRICS.values() if metric.better]
-    chosen = names.isin(wanted or comparing)
-    return chosen if chosen.any() else pd.Series(True, index=names.index)
+    chosen = pd.Series(False, index=results.index)
+    for names in (wanted, comparing, results["metric"].unique()):
+        unseen = ~chosen.groupby(results["stage"]).transform("any")
+        chosen |= unseen & results["metric"].isin(names)
+    return chosen
 
 
 def markdown(summary: pd.DataFrame) -> str:
@@ -218,8 +227,9 @@ def write(name: str, began_with: str, results: pd.DataFrame, summary: pd.DataFra
     ):
         with atomic_path(folder / file) as tmp:
             tmp.write_text(text, encoding="utf-8")
+    (folder / CLIPS).unlink(missing_ok=True)  # of an earlier study of that name, with other stages
     if clips:
-        with atomic_path(folder / "clips.parquet") as tmp:
+        with atomic_path(folder / CLIPS) as tmp:
             pd.concat(clips, ignore_index=True).to_parquet(tmp)
     return folder
 

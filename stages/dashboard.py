@@ -8,7 +8,6 @@ networks come out of dvc.lock and the outputs. The run that a stage has logged i
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from mlflow.entities import Run
 from stages import registry, tables, tracking
 from stages.files import atomic_path, locked
 from stages.params import Params, load
+from stages.program import refuse_among_a_studys_changes
 from stages.shards import WORK, shard_key
 
 LOCK = Path("dvc.lock")
@@ -33,7 +33,6 @@ TABLES = ("per_clip.parquet", "sources.parquet", "defects.parquet", "clips.parqu
 VIDEOS = 3  # of each variant: MLflow plays them; all of them are in generated/
 SAME = ("study", "point")
 ORIGIN = "dvc.lock"  # tag of the runs that a sync makes
-NAME = re.compile(r"[^\w\-. :/]")  # what MLflow refuses in a name
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,9 @@ class Record:
         for path in self.outs:
             if path.parts[0] == "metrics" and path.is_file():
                 found |= json.loads(path.read_text(encoding="utf-8"))
-        return {NAME.sub("_", name): float(value) for name, value in found.items() if isinstance(value, (int, float))}
+        return {
+            tracking.metric_name(name): float(value) for name, value in found.items() if isinstance(value, (int, float))
+        }
 
     def weights(self) -> Path | None:
         """The trained network among its outputs."""
@@ -77,6 +78,8 @@ class Record:
 def sync(wanted: Iterable[str] | None = None) -> dict[str, str]:
     """Give every stage of dvc.lock that has its outputs a run in MLflow; call it as often as you like.
 
+    What was made with other parameters than params.yaml has now is left out: it would be filed under these.
+
     Args:
         wanted: addresses or names of stages; None means all.
 
@@ -85,7 +88,9 @@ def sync(wanted: Iterable[str] | None = None) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: there is no dvc.lock: nothing has run yet.
+        ParamsError: params.yaml is wrong, or a study's.
     """
+    refuse_among_a_studys_changes()
     params = load()
     SYNCING.parent.mkdir(exist_ok=True)
     with locked(SYNCING, "sync: another process does the same; waiting for it to end"):
@@ -99,9 +104,11 @@ def _sync(params: Params, wanted: Iterable[str] | None) -> dict[str, str]:
     _remove_remains(params)
     known = list(_runs(params, context))
     found: dict[str, str] = {}
-    chosen = None if wanted is None else set(wanted)
+    chosen, now = None if wanted is None else set(wanted), tracking.flatten(params)
     for record in records():
         if not record.complete() or (chosen is not None and not chosen & {record.address, record.stage}):
+            continue
+        if any(now.get(name, value) != value for name, value in record.params.items()):
             continue
         run = _known(record, known)
         found[record.address] = run_id = run.info.run_id if run else _retell(record, context)

@@ -25,7 +25,7 @@ def one_line_errors(stage: str, *kinds: type[Exception]) -> Iterator[None]:
     """Decorate `main` with it: ParamsError, FileNotFoundError and `kinds` become a line on stderr and exit code 2; so
     do a full disk, and Ctrl-C (exit code 130)."""
     try:
-        _refuse_among_a_studys_changes()
+        refuse_among_a_studys_changes()
         yield
     except (ParamsError, FileNotFoundError, *kinds) as error:
         print(f"{stage}: {error}", file=sys.stderr)
@@ -44,7 +44,10 @@ def one_line_errors(stage: str, *kinds: type[Exception]) -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-def _refuse_among_a_studys_changes() -> None:
+def refuse_among_a_studys_changes() -> None:
+    """Raises:
+    ParamsError: the workspace is a study's, and this is not the study.
+    """
     if BORROWED.exists() and STUDY not in os.environ:
         raise ParamsError(
             f"{PARAMS_FILE} and outputs are those of a study, which runs or was killed: wait for its end, or type "

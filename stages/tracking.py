@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import time
 import warnings
@@ -39,6 +40,7 @@ HOME = Path("mlflow")
 RUNNING = WORK / "runs"  # a file for each run that a process of this workspace is at, locked while the process lives
 # Set in the environment of stages by the flow that runs them; they become tags and change no output.
 FLOW_RUN, POINT = "DREAMTALK_FLOW_RUN", "DREAMTALK_POINT"
+REFUSED = re.compile(r"[^\w\-. :/]")  # by MLflow, in a name
 HISTORY = pa.schema([("step", pa.int64()), ("metric", pa.string()), ("value", pa.float64())])
 
 
@@ -229,6 +231,11 @@ def _store() -> str:
 def run_name(stage: str, variant: str | None) -> str:
     """The name under which a run sorts: "train_denoiser/full", and "train_denoiser/full/..." within a study."""
     return "/".join(part for part in (stage, variant, os.environ.get(POINT)) if part)
+
+
+def metric_name(name: str) -> str:
+    """A number's name in MLflow, wherever it is logged: "intensity_1" for "intensity@1"."""
+    return REFUSED.sub("_", name)
 
 
 def context_tags(params: Params) -> dict[str, str]:

@@ -37,5 +37,5 @@ def ablate(
     with watched(prefect_port):
         from flows.ablate import ablate as flow
 
-        flow(name, seeds, grid or [], stages, metrics, parallel)
+        flow(name, seeds, grid or [], stages, metrics or [], parallel)
     print(f"reports/studies/{name}/summary.md")

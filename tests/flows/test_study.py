@@ -31,7 +31,10 @@ def test_a_grid_multiplies_and_each_point_has_every_seed() -> None:
 
 @pytest.mark.parametrize(
     "grid, seeds",
-    [([], []), ([], [1, 1]), (["profile=paper,demo"], [0]), (["a=b=]"], [0]), (["training_seed=1,2"], [0])],
+    [
+        *[([], []), ([], [1, 1]), (["profile=paper,demo"], [0]), (["a=b=]"], [0]), (["training_seed=1,2"], [0])],
+        *[(["a=1", "a=2"], [0]), (["a=1,1"], [0])],
+    ],
 )
 def test_a_study_that_makes_no_sense_is_refused(grid: list[str], seeds: list[int]) -> None:
     with pytest.raises(ParamsError):
@@ -118,6 +121,26 @@ def test_summary_pairs_seeds_with_the_complete_method() -> None:
     assert ablated["against"] == "full" and ablated["difference"] == pytest.approx(1.01)
     assert 0.9 < ablated["difference_low"] < 1.01 < ablated["difference_high"] < 1.1
     assert "*" in study.markdown(study.summarise(results))
+
+
+def test_every_stage_has_its_table() -> None:
+    names = [("evaluate", "m_lmd"), ("evaluate", "seconds"), ("report", "share"), ("train", "m_lmd"), ("train", "loss")]
+    results = pd.DataFrame(names, columns=["stage", "metric"])
+    shown = [
+        list(zip(*results[study.worth_a_column(results, w)].values.T, strict=True)) for w in ([], ["loss", "typo"])
+    ]
+    assert shown[0] == [("evaluate", "m_lmd"), ("report", "share"), ("train", "m_lmd")]
+    assert shown[1] == [("evaluate", "m_lmd"), ("report", "share"), ("train", "loss")]
+
+
+def test_scores_of_an_earlier_study_of_the_name_go(workspace: Path) -> None:
+    results = pd.DataFrame(
+        [("params.yaml", 0, "evaluate", "full", "m_lmd", 0.5)],
+        columns=["setting", "seed", "stage", "variant", "metric", "value"],
+    )
+    for clips in ([pd.DataFrame({"clip_id": ["a"]})], []):
+        folder = study.write("mine", "seed: 0\n", results, study.summarise(results), clips)
+        assert (folder / study.CLIPS).is_file() == bool(clips)
 
 
 def test_a_study_keeps_the_parameters_that_it_began_with(workspace: Path) -> None:

@@ -15,8 +15,8 @@ import yaml
 
 from dreamtalk_models import checkpoints
 from dreamtalk_models.style_classifier import StyleClassifier
-from stages import dashboard, registry, tracking
-from stages.params import load
+from stages import dashboard, program, registry, tracking
+from stages.params import ParamsError, load
 
 
 @pytest.fixture
@@ -66,6 +66,23 @@ def test_a_fresh_clone_gets_its_runs_once(workspace: Path) -> None:
     assert {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "figures")} == {
         "figures/confusion.png"
     }
+
+
+def test_what_other_parameters_made_is_not_filed_under_these(workspace: Path) -> None:
+    content = yaml.safe_load((workspace / "params.yaml").read_text())
+    (workspace / "params.yaml").write_text(yaml.safe_dump(content | {"seed": 1}))
+    assert dashboard.sync() == {} and runs() == []
+    (workspace / "params.yaml").write_text(yaml.safe_dump(content))
+    assert set(dashboard.sync()) == {"train_style_classifier"}
+
+
+def test_a_studys_outputs_are_not_filed_as_ordinary_ones(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program.BORROWED.parent.mkdir(parents=True)
+    program.BORROWED.touch()
+    with pytest.raises(ParamsError, match="those of a study"):
+        dashboard.sync()
+    monkeypatch.setenv(program.STUDY, "seeds")
+    assert set(dashboard.sync()) == {"train_style_classifier"}
 
 
 def test_networks_come_back_as_their_class_at_any_batch_size(workspace: Path) -> None:

@@ -26,7 +26,7 @@ def main() -> None:
         commit = mlflow.active_run().data.tags.get("git_commit", "")
         report = build(Results(), params, REPORTS, commit)
         write_json(dict(sorted(report.numbers.items())), METRICS)
-        run.summary({name.replace("@", "_at_"): value for name, value in report.numbers.items()})
+        run.summary({tracking.metric_name(name): value for name, value in report.numbers.items()})
         for name, frame in report.tables.items():
             run.table(name, frame)
         for path in (REPORTS / "index.html", REPORTS / "tables", REPORTS / "figures"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dreamtalk_models.denoiser import Denoiser
 from dreamtalk_models.diffusion import Method
@@ -39,7 +40,9 @@ class Sweep:
     Attributes:
         scales: ω, (k,).
         strength: (clips, k) how far the mean face has moved from the face without style, ω = 0: mean over vertices,
-            in percent of the inter-ocular distance.
+            in percent of the inter-ocular distance. Guidance multiplies it by ω, whatever the network has learned.
+        share: (clips, k) how much of the way from there to the true mean face that is: 1 as far, 0 nowhere near,
+            negative away from it.
         agreement: (clips, k) Pearson correlation of the mouth's opening with the true one; nan for a still mouth.
         reference: (clips,) strength of the true motion.
         expressions: of each clip, (k, n, D).
@@ -47,6 +50,7 @@ class Sweep:
 
     scales: np.ndarray
     strength: np.ndarray
+    share: np.ndarray
     agreement: np.ndarray
     reference: np.ndarray
     expressions: list[np.ndarray]
@@ -63,7 +67,7 @@ def sweep(
     seed: int,
 ) -> Sweep:
     """Let every subject speak at every scale, each clip always from the same noise."""
-    strength, agreement, reference, expressions = [], [], [], []
+    strength, share, agreement, reference, expressions = [], [], [], [], []
     for subject in subjects:
         code = reference_code(denoiser, subject.style)
 
@@ -73,19 +77,27 @@ def sweep(
 
         neutral = at(0.0)
         spoken = np.stack([neutral if scale == 0 else at(scale) for scale in scales])
-        strength.append([displacement(model, motion, neutral) for motion in spoken])
-        reference.append(displacement(model, subject.truth, neutral))
+        goal = _offset(model, subject.truth, neutral)
+        moved = [_offset(model, motion, neutral) for motion in spoken]
+        strength.append([length(offset) for offset in moved])
+        share.append([float((offset * goal).sum() / goal.square().sum()) for offset in moved])
+        reference.append(length(goal))
         truth = _shape(model, subject, subject.truth)
         agreement.append([mouth_opening_correlation(truth, _shape(model, subject, motion)) for motion in spoken])
         expressions.append(spoken)
-    return Sweep(np.array(scales), np.array(strength), np.array(agreement), np.array(reference), expressions)
+    columns = (np.array(values) for values in (scales, strength, share, agreement, reference))
+    return Sweep(*columns, expressions)
 
 
-def displacement(model: FaceModel, motion: np.ndarray, neutral: np.ndarray) -> float:
-    """Mean distance of the vertices of two motions' (n, D) mean faces, in percent of the inter-ocular distance."""
-    moved = torch.as_tensor(motion.mean(0) - neutral.mean(0), dtype=torch.float32)
-    offset = (model.expression_basis @ moved).unflatten(0, (-1, 3))
+def length(offset: Tensor) -> float:
+    """Mean length of vertices' displacements (V, 3), in percent of the inter-ocular distance."""
     return 100 * float(offset.norm(dim=1).mean())
+
+
+def _offset(model: FaceModel, motion: np.ndarray, neutral: np.ndarray) -> Tensor:
+    """(V, 3) from one motion's (n, D) mean face to another's, in model units."""
+    moved = torch.as_tensor(motion.mean(0) - neutral.mean(0), dtype=torch.float32)
+    return (model.expression_basis @ moved).unflatten(0, (-1, 3))
 
 
 def _shape(model: FaceModel, subject: Subject, motion: np.ndarray) -> np.ndarray:

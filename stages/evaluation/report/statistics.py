@@ -54,7 +54,7 @@ def paired_p(first: pd.Series, second: pd.Series) -> float | None:
     both = pd.concat([first, second], axis=1, join="inner").dropna().to_numpy(float)
     if len(both) < 6:
         return None
-    difference = both[:, 0] - both[:, 1]
+    difference = np.round(both[:, 0] - both[:, 1], 9)  # equal differences of means differ in their last bits
     if not difference.any():
         return 1.0
     if len(np.unique(both)) == 2:

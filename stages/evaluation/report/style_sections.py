@@ -84,8 +84,10 @@ def intensity_section(job: Job) -> dict[str, Any]:
     )
     rows = []
     for i, scale in enumerate(scales):
-        strength, agreement = (job.estimate(pd.Series(values[:, i])) for values in (found.strength, found.agreement))
-        rows.append({"scale": scale, "strength": strength, "agreement": agreement})
+        measured = {"strength": found.strength, "share": found.share, "agreement": found.agreement}
+        rows.append(
+            {"scale": scale} | {name: job.estimate(pd.Series(values[:, i])) for name, values in measured.items()}
+        )
     count = p.report.intensity_pictures
     sheet = pictures.grid(
         [wearing(job, model, ids[i], found.expressions[i]) for i in range(min(count, len(ids)))],
@@ -103,6 +105,7 @@ def intensity_section(job: Job) -> dict[str, Any]:
         "findings": _guidance_findings(found),
         "numbers": {
             **{f"intensity@{row['scale']:g}": row["strength"].mean for row in rows},
+            **{f"style_share@{row['scale']:g}": row["share"].mean for row in rows},
             **{f"lip_agreement@{row['scale']:g}": row["agreement"].mean for row in rows if row["agreement"]},
             "intensity_of_references": reference,
         },
@@ -137,7 +140,7 @@ def _guidance_findings(found: intensity.Sweep) -> list[claims.Finding]:
     return [
         claims.compare(claims.PAPER, text, label, *(pd.Series(v[:, i]) for i in order), better="higher", digits=digits)
         for text, label, v, order, digits in (
-            (f"{strongest} makes the style stronger than ω = 1 (IV‑E)", "intensity, %", found.strength, (most, one), 1),
+            (f"{strongest} goes farther towards the style than ω = 1 (IV‑E)", "share", found.share, (most, one), 2),
             (f"{strongest} costs lip sync (IV‑E)", "mouth opening at 1", found.agreement, (one, most), 2),
         )
     ]

@@ -102,6 +102,7 @@ def test_the_report_counts_what_the_corpus_holds(built, finished_run: Path, page
 def test_numbers_for_dvc_show_the_intensity_by_scale(built) -> None:
     numbers = built[1].numbers
     assert numbers["intensity@0"] == 0 < numbers["intensity@1"] < numbers["intensity@2"]
+    assert numbers["style_share@0"] == 0 != numbers["style_share@1"]
     assert {"style_purity/speaker", "style_purity/emotion", "style_silhouette/speaker"} <= set(numbers)
 
 

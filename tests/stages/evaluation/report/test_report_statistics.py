@@ -38,3 +38,10 @@ def test_paired_p_needs_six_common_clips() -> None:
     first = pd.Series(np.arange(6.0))
     assert paired_p(first, first[:5] + 1) is None
     assert paired_p(first, 1.1 * first + 1) == pytest.approx(2 * 0.5**6)
+
+
+def test_equal_differences_of_means_are_ties_whatever_their_last_bits() -> None:
+    first = pd.Series([100 / 3, 200 / 3, 100 / 3, 100, 100, 200 / 3, 0, 0])
+    second = pd.Series([0, 100 / 3, 200 / 3 - 1e-14, 200 / 3, 200 / 3, 100 / 3, 0, 100 / 3])
+    rounded = paired_p(first.round(6), second.round(6))
+    assert paired_p(first, second) == pytest.approx(rounded, rel=1e-9)

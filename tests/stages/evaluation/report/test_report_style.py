@@ -61,12 +61,10 @@ def face(finished_run: Path) -> FaceModel:
     return FaceModel.load(finished_run / "models/face_model/face_model.npz")
 
 
-def test_displacement_is_a_distance_in_percent_of_the_eyes(face: FaceModel) -> None:
-    still, moved = np.zeros((5, 8), np.float32), np.zeros((5, 8), np.float32)
-    moved[:, 2] = 0.5
-    expected = 50 * face.expression_basis[:, 2].reshape(-1, 3).norm(dim=1).mean()
-    assert intensity.displacement(face, moved, still) == pytest.approx(float(expected), rel=1e-5)
-    assert intensity.displacement(face, still, still) == 0.0
+def test_length_is_in_percent_of_the_eyes(face: FaceModel) -> None:
+    offset = 0.5 * face.expression_basis[:, 2].reshape(-1, 3)
+    assert intensity.length(offset) == pytest.approx(100 * float(offset.norm(dim=1).mean()), rel=1e-5)
+    assert intensity.length(torch.zeros(4, 3)) == 0.0
 
 
 def test_intensity_starts_at_zero_and_follows_the_guidance_scale(face: FaceModel, finished_run: Path) -> None:
@@ -85,9 +83,10 @@ def test_intensity_starts_at_zero_and_follows_the_guidance_scale(face: FaceModel
     # one step of diffusion is linear in the scale
     assert found.strength[0, 2] == pytest.approx(2 * found.strength[0, 1], rel=1e-3)
     assert found.strength.shape == found.agreement.shape == (1, 3)
-    assert found.reference[0] == pytest.approx(
-        intensity.displacement(face, subject.truth, found.expressions[0][0]), rel=1e-6
-    )
+    still, styled = (found.expressions[0][i].mean(0) for i in (0, 1))
+    goal, moved = (face.expression_basis.numpy() @ (motion - still) for motion in (subject.truth.mean(0), styled))
+    assert found.reference[0] == pytest.approx(100 * np.linalg.norm(goal.reshape(-1, 3), axis=1).mean(), rel=1e-4)
+    assert found.share[0] == pytest.approx([0, (share := goal @ moved / (goal @ goal)), 2 * share], rel=1e-3)
     real, spoken = (opening(face, motion) for motion in (subject.truth, found.expressions[0][2]))
     assert found.agreement[0, 2] == pytest.approx(np.corrcoef(real, spoken)[0, 1], abs=1e-3)
 
