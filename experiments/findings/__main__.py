@@ -24,7 +24,7 @@ import yaml
 
 from experiments.findings.claims import CLAIMS, MARGIN, Comparison, compare, compared
 from experiments.findings.figures import forest, guidance_plot
-from experiments.findings.measures import LOSS, change, clusters, gap, limits, per_seed, sweep
+from experiments.findings.measures import LOSS, change, clusters, gap, limits, per_seed, sweep, towards
 from flows.study import STUDIES
 from stages.evaluation.report.layouts import METRICS
 from stages.files import atomic_path
@@ -50,7 +50,7 @@ def began_with(name: str) -> Params:
 
 def code_distances(results: pd.DataFrame, coupling: pd.DataFrame) -> dict[str, Any]:
     """All that the page says of style predictors, by the names that its template uses."""
-    settings = list(dict.fromkeys(coupling["setting"]))
+    settings = sorted(coupling["setting"].unique(), key=lambda setting: -float(setting.rpartition("=")[2]))
     portraits = ("predicted", "own_portrait", "predicted_mean", "own_portrait_mean")
     variants = ("full", "no_speaker_info", "no_cross_id", "regression")
 
@@ -70,7 +70,13 @@ def code_distances(results: pd.DataFrame, coupling: pd.DataFrame) -> dict[str, A
     }
 
 
-def write(found: Sequence[Comparison], clips: pd.DataFrame, guidance: pd.DataFrame, coupling: pd.DataFrame) -> None:
+def write(
+    found: Sequence[Comparison],
+    clips: pd.DataFrame,
+    guidance: pd.DataFrame,
+    results: pd.DataFrame,
+    coupling: pd.DataFrame,
+) -> None:
     """The page's pictures, and its tables as files."""
     folder = OUT / "findings"
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +87,7 @@ def write(found: Sequence[Comparison], clips: pd.DataFrame, guidance: pd.DataFra
         "claims": table(found),
         "clips": compared(clips).round(6),
         "guidance": guidance,
+        "numbers": results[results["metric"].str.startswith((DISTANCE, "style_"))],
         "coupling": coupling,
     }
     for name, content in tables.items():
@@ -101,7 +108,8 @@ def main() -> int:
         clips = pd.read_parquet(STUDIES / CLAIMS_STUDY / "clips.parquet")
         found = [compare(claim, clips) for claim in CLAIMS]
         guidance = sweep(results)
-        numbers = {"clusters": clusters(results), "limits": limits(guidance), **code_distances(results, coupling)}
+        numbers = {"clusters": clusters(results), "limits": limits(guidance), "towards": towards(guidance)}
+        numbers |= code_distances(results, coupling)
     except ParamsError as error:
         print(f"findings: {error}", file=sys.stderr)
         return 2
@@ -117,11 +125,12 @@ def main() -> int:
         results=results,
         guidance=guidance.groupby("scale").mean(),
         seeds=sorted(results["seed"].unique()),
+        coupling_seeds=sorted(coupling["seed"].unique()),
         margin=100 * MARGIN,
         loss=LOSS,
         **numbers,
     )
-    write(found, clips, guidance, coupling)
+    write(found, clips, guidance, results, coupling)
     with atomic_path(OUT / "findings.md") as tmp:
         tmp.write_text(text, encoding="utf-8")
     shown = ["number", "text", "metric", "difference", "low", "high", "verdict"]

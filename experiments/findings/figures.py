@@ -29,11 +29,10 @@ def forest(found: Sequence[Comparison]) -> Figure:
 
 
 def guidance_plot(found: pd.DataFrame) -> Figure:
-    """Intensity and lip agreement over the guidance scale, a line a seed."""
+    """The share of the way to the style, and lip agreement, over the guidance scale, a line a seed."""
     figure = Figure(figsize=(8, 3), layout="constrained")
-    for axes, (name, label) in zip(
-        figure.subplots(1, 2), (("intensity", "intensity, %"), ("lips", "lip agreement")), strict=True
-    ):
+    shown = {"share": "share of the way to the style", "lips": "lip agreement"}
+    for axes, (name, label) in zip(figure.subplots(1, 2), shown.items(), strict=True):
         for seed, part in found.groupby("seed"):
             axes.plot(part["scale"], part[name], ".-", label=f"seed {seed}")
         axes.set(xlabel="guidance scale ω", ylabel=label)

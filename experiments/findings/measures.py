@@ -50,19 +50,27 @@ def clusters(results: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def sweep(results: pd.DataFrame) -> pd.DataFrame:
-    """Figure 14 as numbers: scale, seed, intensity (%), lips (correlation of the mouth's opening with the true one).
+    """Figure 14 as numbers: scale, seed, intensity (%), share (of the way to the true mean face), lips (correlation of
+    the mouth's opening with the true one).
 
     Raises KeyError where the study has none.
     """
     part = results[results["stage"] == "report"].set_index("metric")
     scales = sorted(float(name.partition("@")[2]) for name in set(part.index) if name.startswith("intensity@"))
+    names = {"intensity": "intensity", "share": "style_share", "lips": "lip_agreement"}
     rows = []
     for scale in scales:
-        both = [per_seed(results, "report", f"{name}@{scale:g}") for name in ("intensity", "lip_agreement")]
-        rows += [{"scale": scale, "seed": s, "intensity": both[0][s], "lips": both[1][s]} for s in both[0].index]
+        measured = {column: per_seed(results, "report", f"{name}@{scale:g}") for column, name in names.items()}
+        rows += pd.DataFrame(measured).reset_index().assign(scale=scale).to_dict("records")
     if not rows:
         raise KeyError("report intensity")
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows)[["scale", "seed", *names]]
+
+
+def towards(found: pd.DataFrame) -> dict[str, float]:
+    """By how much the share at the largest scale exceeds that at ω = 1: mean and 95 % interval over seeds."""
+    share = found.pivot(index="scale", columns="seed", values="share")
+    return student_interval(share.loc[share.index.max()] - share.loc[1.0])
 
 
 def limits(found: pd.DataFrame) -> pd.Series:

@@ -50,7 +50,24 @@ def test_one_seed_that_disagrees_leaves_a_claim_open() -> None:
     assert (found.agree, found.verdict) == (2, "not shown")
 
 
-@pytest.mark.parametrize(("loss", "verdict"), [(0.02, "confirmed"), (0.6, "contradicted"), (0.17, "not shown")])
+def test_one_seed_decides_nothing() -> None:
+    found = compare(
+        Claim("1", "nearer", "m_lmd", "full", "no_lip_expert"), scores(full=0, no_lip_expert=1).query("seed == 0")
+    )
+    assert np.isnan(found.low) and found.verdict == "not shown"
+
+
+@pytest.mark.parametrize("seed_spread", [0.0, 0.3, 1.0])
+def test_the_interval_misses_what_is_true_as_seldom_as_it_says(seed_spread: float) -> None:
+    rng = np.random.default_rng(0)
+    tries = 600
+    parts = ((3, 1, seed_spread), (1, CLIPS, 1.0), (3, CLIPS, 1.0))
+    drawn = [sum(rng.normal(0, spread, (seeds, clips)) for seeds, clips, spread in parts) for _ in range(tries)]
+    missed = sum(not low < 0 < high for low, high, _ in map(claims.over_both, drawn)) / tries
+    assert 0.02 < missed < 0.09
+
+
+@pytest.mark.parametrize(("loss", "verdict"), [(0.02, "confirmed"), (0.6, "contradicted"), (0.155, "not shown")])
 def test_as_near_allows_a_loss_within_the_margin(loss: float, verdict: str) -> None:
     claim = Claim("2", "as near", "m_lmd", "no_lip_expert", "full", equal=True)
     assert compare(claim, scores(full=0.0, no_lip_expert=loss)).verdict == verdict
@@ -80,6 +97,7 @@ def studies(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     coupling = pd.DataFrame(rows).assign(value=lambda table: 4 + (table["variant"] == "no_speaker_info"))
     numbers = {f"intensity@{scale}": 4 * scale for scale in (0, 1, 2, 3)}
     numbers |= {f"lip_agreement@{scale}": 0.9 - 0.1 * (scale > 1) for scale in (0, 1, 2, 3)}
+    numbers |= {f"style_share@{scale}": 0.8 * scale for scale in (0, 1, 2, 3)}
     for kind in ("purity", "silhouette"):
         numbers |= {f"style_{kind}/speaker": 0.3, f"style_{kind}/emotion": 0.8}
     report = [
@@ -112,6 +130,7 @@ def test_the_page_says_what_the_numbers_say(studies: Path) -> None:
     assert (sync["verdict"], mouth["verdict"]) == ("confirmed", "contradicted")  # full was given more of every metric
     assert page.count("**contradicted** |") == (table["verdict"] == "contradicted").sum()
     assert "is **contradicted**. The corpus decides that" in page
+    assert "the share grows by +1.60 [+1.60, +1.60]" in page and "style's intensity is **confirmed**" in page
     assert "Of the scales tried, ω = 1 is the largest" in page
     assert "comes and goes with what faces foretell is **not shown**" in page  # it is the same in both corpora
     assert page.count("+1.00 [+1.00, +1.00] | higher |") == 4
