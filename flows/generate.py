@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
@@ -12,6 +11,7 @@ from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.artifacts import shown
 from stages import params
 from stages.evaluation.from_files import Request, Result, talking_head
 from stages.evaluation.workshop import Workshop
@@ -19,14 +19,8 @@ from stages.evaluation.workshop import Workshop
 MAX_PARALLEL = 2
 
 
-@cache
-def _workshop(root: Path) -> Workshop:
-    """One set of networks for all heads of a process."""
-    return Workshop(root, params.load(root / params.PARAMS_FILE))
-
-
 @task(task_run_name="{request.out}", cache_policy=NO_CACHE, retries=0)
-def make_head(request: Request, root: Path) -> Result:
+def make_head(request: Request, shop: Workshop) -> Result:
     """One talking head; a request that cannot be met fails its own task only."""
     logger, told = get_run_logger(), ""
 
@@ -36,7 +30,7 @@ def make_head(request: Request, root: Path) -> Result:
             logger.info("%s (%d %%)", what, 100 * share)
         told = what
 
-    result = talking_head(request, _workshop(root), progress)
+    result = talking_head(request, shop, progress)
     for remark in result.remarks:
         logger.warning(remark)
     return result
@@ -62,12 +56,14 @@ def talking_heads(requests: list[Request], root: Path = Path()) -> list[dict]:
         RuntimeError: one or more could not be made; names them.
     """
     root = root.resolve()
-    futures = [make_head.submit(request, root) for request in requests]
+    shop = Workshop(root, params.load(root / params.PARAMS_FILE))  # one set of networks for all
+    futures = [make_head.submit(request, shop) for request in requests]
     wait(futures)
     made = [future.state.result(raise_on_failure=False) for future in futures]
     rows = [_row(request, result) for request, result in zip(requests, made, strict=True)]
     if flow_run.id is not None:
-        create_table_artifact(key="talking-heads", table=rows, description="What was made, and what could not be")
+        with shown():
+            create_table_artifact(key="talking-heads", table=rows, description="What was made, and what could not be")
     if failed := [f"{row['out']}: {row['error']}" for row in rows if row["error"]]:
         raise RuntimeError(f"{len(failed)} of {len(rows)} talking heads could not be made: {'; '.join(failed)}")
     return rows

@@ -20,6 +20,7 @@ from flows.artifacts import shown
 from flows.graph import survey, with_needs
 from flows.reproduce import PARALLEL, THREADS, Parallel, TimeLimit, run_graph, sync_runs
 from stages import params as parameters
+from stages.corpus.reasons import kind
 from stages.params import EXECUTOR, ParamsError
 
 PREPARED = ["validate", "fit", "audio"]
@@ -97,7 +98,7 @@ def _corpus() -> str:
     hours = (clips["frames"] / clips["fps"]).sum() / 3600
     text = [f"{len(clips)} clips of {clips['speaker'].nunique()} speakers, {hours:.2f} h", ""]
     if len(refused):
-        reasons = refused["reason"].str.split(r"[:,]").str[0].value_counts()
+        reasons = refused["reason"].map(kind).value_counts()
         text += [
             "| refused because | items |",
             "|---|---|",

@@ -36,6 +36,8 @@ def prefect_environment(port: int = PREFECT_PORT) -> dict[str, str]:
         "PREFECT_HOME": str(Path(".prefect").resolve()),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
+        # Prefect lets every page that the browser shows start flows; these are the addresses of its own.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the second version of the pages calls an outside host
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

@@ -110,7 +110,7 @@ def preference_results(
     choices: Annotated[list[Path], typer.Argument(help="The files that participants saved, choices-*.json.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for preference.json, choices.csv.")],
 ) -> None:
-    """How often the first method was preferred: share, binomial interval, sign test over participants."""
+    """How often the first method was preferred: share, its interval and sign test over participants."""
     with user_errors():
         from stages.evaluation.rating.choices import analyse
         from stages.files import write_json

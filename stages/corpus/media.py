@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 from functools import cached_property
@@ -46,6 +47,10 @@ class Clips:
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
+
+    def digests(self, clip_id: str) -> tuple[str, str]:
+        """Of its pictures and of its sound: what depends on a clip depends on both."""
+        return self.table.loc[clip_id, "sha256"], hashlib.sha256(self.member(clip_id, "wav")).hexdigest()
 
     def frames(self, clip_id: str, indices: list[int] | None = None) -> np.ndarray:
         """RGB frames, (n, H, W, 3) uint8: all of them, or those at `indices`."""

@@ -77,9 +77,11 @@ def video_scores(
     groups = shards.split_in_shards(ids, SHARD_CLIPS)
     code = shards.code_version(*CODE)
     judges = [path and sha256(path) for path in settings.files]
-    real = Clips(data / "clips").table["sha256"]
+    real = Clips(data / "clips")
     keys = [
-        shards.shard_key(code, settings, judges, [(i, real[i], _digest(videos / f"{i}.mp4", truth)) for i in group])
+        shards.shard_key(
+            code, settings, judges, [(i, real.digests(i), _digest(videos / f"{i}.mp4", truth)) for i in group]
+        )
         for group in groups
     ]
     jobs = [(settings, data, truth, videos, group) for group in groups]

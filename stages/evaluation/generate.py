@@ -96,9 +96,9 @@ def film(takes: list[Take], name: str, renderer: str, settings: Params, data: Pa
         function, fixed, version = film_warped, (clips, mark, background), [renderer, mark, background]
         work = _warp_work(takes, data, models)
     code = shards.code_version(*CODE)
-    hashes = Clips(clips).table["sha256"]
+    media = Clips(clips)
     groups = shards.split_in_shards(work, SHARD_CLIPS)
-    contents = [[(clip, hashes[clip], *map(_digest, arrays)) for clip, *arrays in group] for group in groups]
+    contents = [[(clip, media.digests(clip), *map(_digest, arrays)) for clip, *arrays in group] for group in groups]
     keys = [shards.shard_key(code, version, content) for content in contents]
     jobs = [(*fixed, group) for group in groups]
     for folder in shards.run_shards(function, jobs, keys, f"generate/{name}", executor=settings.executor):

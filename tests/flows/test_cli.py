@@ -204,6 +204,17 @@ def test_what_is_read_is_not_replaced(here: Path, tmp_path: Path) -> None:
     assert own.read_bytes() == before and model.read_bytes() == b"a model" and not (tmp_path / "c.mat").exists()
 
 
+@pytest.mark.parametrize("command", [("reproduce",), ("ablate", "mine")])
+@pytest.mark.parametrize("wrong", ["ingest: [", "profile: demo\ningest: {foldr: x}\n"])
+def test_wrong_parameters_are_told_before_a_flow_starts(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], wrong: str
+) -> None:
+    shutil.copy(root / "dvc.yaml", tmp_path)
+    (tmp_path / "params.yaml").write_text(wrong)
+    monkeypatch.chdir(tmp_path)
+    says(dreamtalk(*command), "params.yaml")
+
+
 def test_fit_writes_the_published_layout(here: Path, tmp_path: Path) -> None:
     picture, _ = talking.face()
     write_mp4(tmp_path / "still.mp4", [picture] * 5, 25)

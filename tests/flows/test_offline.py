@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import httpx
 import mlflow
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
@@ -102,6 +103,9 @@ def test_pages_and_processes_ask_this_machine_only(dvc_repo: Path, root: Path, t
         wait_until(lambda: answers(f"{prefect}/api/health") and answers(f"{tracking}/health"))
         refused = of_another_clone(tmp_path / "clone", dvc_repo, ports[0], environment)
         assert refused.returncode == 2 and str(dvc_repo) in refused.stderr and "--prefect-port" in refused.stderr
+        asking = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+        answer = httpx.options(f"{prefect}/api/deployments/filter", headers=asking)
+        assert answer.is_error and "access-control-allow-origin" not in answer.headers  # no foreign page starts a flow
         run = run_from_the_ui(prefect)
         experiment, logged = a_logged_run(tracking)
         with page(tmp_path / "profile") as tab:

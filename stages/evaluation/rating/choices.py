@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
+from stages.evaluation.metrics.summary import LEVEL, student_interval
 from stages.evaluation.rating.answers import collect, read_key
 
-LEVEL = 0.95
 SIDES = ("left", "right")
 
 
@@ -22,9 +23,12 @@ class Preference:
 
     Attributes:
         first, second: the methods. choices: participant, clip_id, method (the chosen one), side.
-        share, low, high: of the choices, in 0..1, with the exact 95 % binomial interval (Clopper and Pearson 1934).
+        share: of the choices, in 0..1.
+        low, high: its 95 % interval, the wider of two: Student's of the participants' own shares, because one person's
+            choices are not independent of each other, and the exact binomial one (Clopper and Pearson 1934), because
+            few participants may agree by chance.
         prefer_first, prefer_second: participants who chose the one more often than the other.
-        p: of the sign test over these participants, two-sided: one person's choices are not independent of each other.
+        p: of the sign test over these participants, two-sided.
         left: share of choices that fell on the left side; 0.5 where the side does not matter.
         refused: files left out, and why. unfinished: files that count, but hold fewer choices than pairs were asked.
     """
@@ -64,17 +68,17 @@ def analyse(key: Path, files: Sequence[Path]) -> Preference:
     choices = pd.DataFrame([{"participant": who, **row} for who, (_, rows) in sorted(found.items()) for row in rows])
     first, second = about["methods"]
     won = choices["method"] == first
-    test = stats.binomtest(int(won.sum()), len(won))
-    interval = test.proportion_ci(LEVEL, method="exact")
     shares = won.groupby(choices["participant"]).mean()
+    people = student_interval(shares)
+    single = stats.binomtest(int(won.sum()), len(won)).proportion_ci(LEVEL, method="exact")
     ahead, behind = int((shares > 0.5).sum()), int((shares < 0.5).sum())
     return Preference(
         first=first,
         second=second,
         choices=choices,
         share=float(won.mean()),
-        low=float(interval.low),
-        high=float(interval.high),
+        low=float(max(np.nanmin([people["low"], single.low]), 0)),
+        high=float(min(np.nanmax([people["high"], single.high]), 1)),
         prefer_first=ahead,
         prefer_second=behind,
         p=float(stats.binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0,

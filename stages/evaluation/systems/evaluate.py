@@ -144,7 +144,7 @@ def _version(rulers: Settings, model: Path, truth: Path) -> str:
 def seen(clip_id: str, place: Wanted, clips: Clips) -> tuple[str | None, ...]:
     """What a clip's scores and remarks depend on: its truth, the video, and the name that a remark suggests."""
     video = sha256(place.path) if place.path.is_file() else None
-    return clip_id, clips.table.loc[clip_id, "sha256"], video, place.mistaken
+    return clip_id, *clips.digests(clip_id), video, place.mistaken
 
 
 @cache

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,19 @@ def test_the_table_on_disk_is_the_same_and_comes_out_the_same_again(
     pd.testing.assert_frame_equal(pd.read_parquet(path).set_index("clip_id"), scored["predicted_full"])
     stage.evaluate("predicted_full", settings, run / "data", run / "models", run / "generated", run / "evaluation")
     assert path.read_bytes() == first
+
+
+def test_another_sound_of_the_same_clip_is_scored_anew(
+    scored: dict[str, pd.DataFrame], run: Path, settings: params.Params, talking, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setenv("DREAMTALK_WORKERS", "1")
+    monkeypatch.setattr("stages.shards.WORK", run / ".work")
+    motion = {clip_id: row["expression"] for clip_id, row in Columns(run / "data/motion").items()}
+    _corpus(tmp_path / "data", SimpleNamespace(frames=talking.frames, sound=talking.sound[::-1].copy()), motion)
+    places = (tmp_path / "data", run / "models", run / "generated", tmp_path / "evaluation")
+    table = stage.evaluate("ground_truth", settings, *places).set_index("clip_id")
+    assert (table["sync_conf_corpus"] != scored["ground_truth"]["sync_conf_corpus"]).all()
+    assert (table["ssim"] == scored["ground_truth"]["ssim"]).all()
 
 
 def test_frames_without_a_face_survive_the_file(tmp_path: Path):

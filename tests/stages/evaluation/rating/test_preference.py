@@ -96,8 +96,11 @@ def analysed(made: tuple[Path, dict], files: list[Path]) -> Preference:
 def test_a_clear_preference_is_found_with_its_interval(made, tmp_path):
     found = analysed(made, answered(made, tmp_path, [0.9] * 8))
     won = int((found.choices["method"] == "predicted").sum())
+    shares = (found.choices["method"] == "predicted").groupby(found.choices["participant"]).mean()
+    people = stats.t.interval(0.95, 7, shares.mean(), stats.sem(shares))
     low, high = stats.binomtest(won, 48).proportion_ci(method="exact")
-    assert (found.share, found.low, found.high) == pytest.approx((won / 48, low, high)) and found.low > 0.5
+    assert found.share == pytest.approx(won / 48) and found.low > 0.5
+    assert (found.low, found.high) == pytest.approx((min(low, people[0]), max(high, people[1])))
     assert found.prefer_first == 8 and found.p == pytest.approx(2 * 0.5**8)
     assert found.refused == found.unfinished == [] and found.numbers["choices"] == 48
 
@@ -107,6 +110,12 @@ def test_nobody_with_a_preference_is_no_evidence(made, tmp_path):
     found = analysed(made, files)
     assert (found.share, found.prefer_first, found.prefer_second, found.p) == (0.5, 1, 1, 1.0)
     assert found.left == 0.5
+    assert (found.low, found.high) == (0, 1)  # two people who disagree say nothing of others
+
+
+def test_one_participant_has_the_binomial_interval(made, tmp_path):
+    found = analysed(made, answered(made, tmp_path, [1.0]))
+    assert (found.low, found.high) == pytest.approx(stats.binomtest(6, 6).proportion_ci(method="exact"))
 
 
 @pytest.mark.parametrize(
