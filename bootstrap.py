@@ -40,6 +40,11 @@ def main() -> None:
             f"Python 3.11 or 3.12 is needed, this is {platform.python_version()}: "
             "install one, or name it: make PYTHON=python3.11"
         )
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        lacks(
+            f"Linux on x86-64 is needed, this is {platform.system()} on {platform.machine()}, for which decord, which "
+            "reads the clips, has no package; a container or a virtual machine will do"
+        )
     if shutil.which("git") is None:
         lacks("git is needed: apt-get install git")
     digest = wanted()

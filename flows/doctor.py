@@ -9,11 +9,15 @@ import platform
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from stages.params import Audio, Evaluate
 
 NETWORKS = {
     "face model": ("models/face_model/face_model.npz", "dvc repro face_model"),
@@ -46,7 +50,7 @@ def findings(root: Path) -> Iterator[Finding]:
     for name, (file, command) in NETWORKS.items():
         found = (root / file).is_file()
         yield Finding(name, "ok" if found else "absent", file if found else f"`{command}` makes {file}")
-    yield from _judges(root)
+    yield from _given(root)
 
 
 def table(rows: list[Finding]) -> Table:
@@ -144,15 +148,38 @@ def _processors() -> Finding:
     return Finding("processors", "ok", shown)
 
 
-def _judges(root: Path) -> Iterator[Finding]:
-    """Judges that nothing here may be trained against, and whose weights only their authors give."""
+def _given(root: Path) -> Iterator[Finding]:
+    """Networks of others that params.yaml names or may name."""
     from stages import params
 
     try:
-        given = params.load(root / params.PARAMS_FILE).evaluate
+        settings = params.load(root / params.PARAMS_FILE)
     except params.ParamsError as error:
         yield Finding("params.yaml", "missing", str(error))
         return
+    yield _speech_network(root, settings.audio)
+    yield from _judges(root, settings.evaluate)
+
+
+def _speech_network(root: Path, audio: Audio) -> Finding:
+    name, checkpoint = "speech network", audio.checkpoint
+    if audio.features == "logmel":
+        return Finding(name, "ok", "audio.features is logmel, which needs none; the paper profile listens by one")
+    if (root / checkpoint).is_dir():
+        return Finding(name, "ok", checkpoint)
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    with suppress(HFValidationError):
+        if isinstance(try_to_load_from_cache(checkpoint, "config.json"), str):
+            return Finding(name, "ok", f"{checkpoint}, in the hub's cache")
+    return Finding(
+        name, "missing", f"{checkpoint}: the stage audio loads it, or `hf download` does beforehand (README)"
+    )
+
+
+def _judges(root: Path, given: Evaluate) -> Iterator[Finding]:
+    """Judges that nothing here may be trained against, and whose weights only their authors give."""
     for name, key, path, how in (
         (
             "SyncNet (published)",

@@ -42,7 +42,7 @@ def fit(
 def import_coefficients(
     folder: Annotated[Path, typer.Argument(help="Files of coefficients, *.mat, with sound of the same names.")],
     model: Annotated[Path | None, typer.Option(help=f"That they belong to. {MODEL_HELP}")] = None,
-    fps: Annotated[float, typer.Option(min=1, max=240, help="Frames a second of the coefficients.")] = 25.0,
+    fps: Annotated[float, typer.Option(min=1, max=240, help="Frames a second of coefficients that do not say.")] = 25.0,
 ) -> None:
     """A corpus of coefficients and sound, without video: replaces data/clips, data/motion and what belongs to them."""
     with user_errors():

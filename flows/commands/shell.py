@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,10 +48,13 @@ def user_errors() -> Iterator[None]:
         from stages.features.speech_network import CheckpointError
         from stages.params import ParamsError
 
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: what is half made is removed
         try:
             yield
-        except (InputError, ParamsError, CheckpointError, FaceFileError, FileNotFoundError, PermissionError) as error:
+        except (InputError, ParamsError, CheckpointError, FaceFileError, OSError) as error:
             fail(" ".join(str(error).split()))
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

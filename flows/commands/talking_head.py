@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -43,14 +45,27 @@ def generate(
 
         made = {"renderer": renderer, "steps": steps, "seed": seed, "size": size, "frame": frame, "blinks": blinks}
         kept = {"watermark": watermark, "overwrite": overwrite}
-        result = talking_head(Request(portrait, voice, out, style, intensity, pose, **made, **kept), shop)
+        with _shown() as progress:
+            result = talking_head(Request(portrait, voice, out, style, intensity, pose, **made, **kept), shop, progress)
         for remark in result.remarks:
             print(remark)
         print(f"{out}: {result.frames} frames, {result.seconds:.2f} s, {result.width}x{result.height}")
 
 
+@contextmanager
+def _shown() -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal, which goes when the work is done; nothing where stderr is none."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
 def page(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; nobody else can reach it.")] = 7860,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1, which no other machine reaches.")] = 7860,
 ) -> None:
     """A web page on this machine: drop a portrait and a voice, choose a style, watch the result."""
     with user_errors():

@@ -3,8 +3,11 @@
 const at = (id) => document.getElementById(id);
 const given = { portrait: null, voice: null, "style-file": null, "pose-file": null }; // files, by the field that took them
 
+let sent = new WeakMap(); // the ids of files that are there already
+let busy = false;
+
 function mayMake() {
-  at("make").disabled = !(given.portrait && given.voice && at("consent").checked);
+  at("make").disabled = busy || !(given.portrait && given.voice && at("consent").checked);
 }
 
 function take(id, file) {
@@ -41,13 +44,14 @@ at("consent").addEventListener("change", mayMake);
 
 async function ask(url, options) {
   const answer = await fetch(url, options);
-  const content = await answer.json();
+  const content = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(content.error || "the page's program did not answer as expected");
   return content;
 }
 
 async function upload(file) {
-  return (await ask("files?name=" + encodeURIComponent(file.name), { method: "PUT", body: file })).id;
+  if (!sent.has(file)) sent.set(file, (await ask("files?name=" + encodeURIComponent(file.name), { method: "PUT", body: file })).id);
+  return sent.get(file);
 }
 
 async function chosen(id) {
@@ -86,7 +90,8 @@ at("order").addEventListener("submit", async (event) => {
   at("what").textContent = "sending the files";
   at("share").value = 0;
   at("working").hidden = false;
-  at("make").disabled = true;
+  busy = true;
+  mayMake();
   try {
     const made = await make();
     at("video").src = at("download").href = made.url;
@@ -94,10 +99,12 @@ at("order").addEventListener("submit", async (event) => {
     at("remarks").textContent = made.remarks.join("; ");
     at("video").play().catch(() => {}); // a browser may want a click first
   } catch (error) {
+    sent = new WeakMap(); // the program may be another one by now, without them
     at("error").textContent = error.message;
     at("error").hidden = false;
   }
   at("working").hidden = true;
+  busy = false;
   mayMake();
 });
 

@@ -73,12 +73,14 @@ class Studio:
         self.worker.shutdown(cancel_futures=True)
 
     def styles(self) -> list[str]:
-        """EMOTION/LEVEL of the corpus' clips, strongest last; none where there is no corpus."""
+        """EMOTION/LEVEL of the corpus' clips, strongest last, or EMOTION where levels are unknown; none where there is
+        no corpus."""
         try:
-            corpus = self.workshop.corpus().dropna()
+            corpus = self.workshop.corpus().dropna(subset="emotion")
         except FileNotFoundError:
             return []
-        return sorted({f"{row.emotion}/{row.level}" for row in corpus.itertuples()})
+        found = corpus[["emotion", "level"]].itertuples(index=False, name=None)
+        return sorted({emotion if level is None else f"{emotion}/{level}" for emotion, level in found})
 
     def place(self, name: str) -> tuple[str, Path]:
         """A new id, and where a file of that name is kept: in a folder of its own, whatever the name says."""

@@ -108,21 +108,22 @@ def read_video(path: Path, fps: float) -> np.ndarray:
     return np.stack(list(frames(path, fps)))
 
 
-def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = None) -> np.ndarray:
-    """The first sound stream, mixed to mono: (samples,) float32 in [-1, 1], sample 0 at `start` on the clock.
+def read_audio(
+    path: Path, rate: int, start: float = 0.0, end: float | None = None, *, alone: bool = False
+) -> np.ndarray:
+    """The sound, mixed to mono: (samples,) float32 in [-1, 1], sample 0 at `start` on the picture's clock.
 
-    Gaps in the sound's timestamps become silence, so that sound and picture do not drift apart. From `end` (seconds)
-    on there is no sound; None: all of it.
+    Of several streams it is the one that the file marks as default, else the first. Gaps in the sound's timestamps
+    become silence, so that sound and picture do not drift apart. From `end` (seconds) on there is no sound; None: all
+    of it. `alone`: the clock is the sound's own, whenever the picture begins.
 
     Raises:
         MediaError: the file cannot be read, has no sound, a gap of more than MAX_MUTE_S in it, or samples that are no
             numbers.
     """
-    zero = _zero(path)
+    zero = None if alone else _zero(path)
     with opened(path) as container:
-        if not container.streams.audio:
-            raise MediaError("has no sound")
-        stream = container.streams.audio[0]
+        stream = _sound_stream(container)
         track = _Track(rate)
         for frame in _from(container, stream, None if zero is None else zero + start - PREROLL_S):
             if zero is None:
@@ -137,15 +138,13 @@ def read_audio(path: Path, rate: int, start: float = 0.0, end: float | None = No
 
 
 def sound_rate(path: Path) -> int:
-    """Hz of the first sound stream, as the file has it.
+    """Hz of the sound that :func:`read_audio` reads, as the file has it.
 
     Raises:
         MediaError: the file cannot be read, or has no sound.
     """
     with opened(path) as container:
-        if not container.streams.audio:
-            raise MediaError("has no sound")
-        return container.streams.audio[0].codec_context.sample_rate
+        return _sound_stream(container).codec_context.sample_rate
 
 
 class _Track:
@@ -244,6 +243,12 @@ def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             return stream
     raise MediaError("has no video stream")
+
+
+def _sound_stream(container: av.container.InputContainer) -> av.AudioStream:
+    if not (streams := container.streams.audio):
+        raise MediaError("has no sound")
+    return next((stream for stream in streams if stream.disposition & av.stream.Disposition.default), streams[0])
 
 
 def _zero(path: Path) -> Fraction | None:

@@ -115,15 +115,18 @@ class FaceDetector:
         The detector sees 192 x 192 px, so a picture without a large face is searched again in overlapping squares.
         """
         found = self._in_picture(rgb)
-        return found if len(found) else self._in_squares(rgb)
+        if len(found):
+            return found
+        shorter, longer = sorted(rgb.shape[:2])
+        return self.in_squares(rgb, shorter if longer > 1.2 * shorter else 2 * shorter // 3)
 
     def _in_picture(self, rgb: np.ndarray) -> np.ndarray:
         far = _boxes(self._far.process(rgb), rgb.shape)
         return _largest_first(far if len(far) else _boxes(self._near.process(rgb), rgb.shape))
 
-    def _in_squares(self, rgb: np.ndarray) -> np.ndarray:
+    def in_squares(self, rgb: np.ndarray, edge: int) -> np.ndarray:
+        """As :meth:`boxes`, looked for in overlapping squares of `edge` px, in each down to about a tenth of it."""
         height, width = rgb.shape[:2]
-        edge = min(height, width) if max(height, width) > 1.2 * min(height, width) else 2 * min(height, width) // 3
         found = [np.zeros((0, 4), np.float32)]
         for y in _starts(height, edge):
             for x in _starts(width, edge):

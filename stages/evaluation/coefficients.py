@@ -4,14 +4,14 @@
 227:254 (zero), translation 254:257; `transform_params` (n, 5): pose and place in the published convention, see
 published_pose.py. Identity and expression belong to the face model that was fitted: with the Basel Face Model they are
 what DreamTalk, StyleTalk and PIRenderer call so. Files of ours have more: `face_model`, the digest of that model,
-`dimensions`, and `angles` and `translation` in our convention. ``.parquet``: one row a frame, in our convention.
+`dimensions`, `fps`, and `angles` and `translation` in our convention. ``.parquet``: one row a frame, in our convention.
 """
 
 from __future__ import annotations
 
 import io
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ class Coefficients:
         identity: (I,). expression: (n, D). pose: of n frames. rmse: (n,) px.
         size: (width, height) of the video, px.
         face_model: digest of the face model; None in a file of the published kind, whose expression basis is another.
+        fps: frames a second; None where a file does not say.
     """
 
     identity: np.ndarray
@@ -46,6 +47,7 @@ class Coefficients:
     rmse: np.ndarray
     size: tuple[int, int]
     face_model: str | None
+    fps: float | None
 
 
 def write(coefficients: Coefficients, path: Path) -> None:
@@ -77,8 +79,25 @@ def read(path: Path) -> Coefficients:
     return found
 
 
+def at_rate(found: Coefficients, was: float, fps: float) -> Coefficients:
+    """The same motion with `fps` frames a second in place of `was`, by linear interpolation."""
+    if was == fps:
+        return found
+    frames = len(found.expression)
+    times = np.arange(int((frames - 1) * fps / was) + 1) * was / fps
+
+    def moved(values: np.ndarray) -> np.ndarray:
+        columns = [np.interp(times, np.arange(frames), column) for column in values.T]
+        return np.column_stack(columns).astype(np.float32)
+
+    pose = Pose(moved(found.pose.angles), moved(found.pose.translation))
+    rmse = moved(found.rmse[:, None])[:, 0]
+    return replace(found, expression=moved(found.expression), pose=pose, rmse=rmse, fps=fps)
+
+
 def _check(found: Coefficients, path: Path) -> None:
-    """Raises InputError: values that are no numbers, or parts that differ in their number of frames."""
+    """Raises InputError: values that are no numbers, or parts that differ in their number of frames or have an
+    impossible width."""
     parts = {
         "identity": found.identity,
         "expression": found.expression,
@@ -91,6 +110,10 @@ def _check(found: Coefficients, path: Path) -> None:
             raise InputError(f"{path}: {name} has values that are not finite numbers; fit the video anew")
         if name != "identity" and len(values) != len(found.expression):
             raise InputError(f"{path}: {name} has {len(values)} frames, but expression {len(found.expression)}")
+        if name in ("angles", "translation") and values.shape[1:] != (3,):
+            raise InputError(f"{path}: {name} is {values.shape}, expected (frames, 3)")
+    if found.fps is not None and not found.fps > 0:
+        raise InputError(f"{path}: fps is {found.fps}, expected a number above 0")
 
 
 def _write_mat(c: Coefficients, path: Path) -> None:
@@ -109,6 +132,7 @@ def _write_mat(c: Coefficients, path: Path) -> None:
         "fit_rmse_px": c.rmse.astype(np.float32)[:, None],
         "face_model": c.face_model,
         "dimensions": np.int32([[len(c.identity), dims]]),
+        **({"fps": np.float64([[c.fps]])} if c.fps else {}),
     }
     file = io.BytesIO()
     scipy.io.savemat(file, content, do_compression=True)
@@ -128,6 +152,8 @@ def _read_mat(path: Path) -> Coefficients:
         raise InputError(f"{path}: transform_params must be ({len(coeff)}, 5), finite, with positive scales")
     ours = "face_model" in content
     identity_dim, dims = content["dimensions"].ravel().tolist() if ours else (80, 64)
+    if not (0 < identity_dim <= 80 and 0 < dims <= 64):
+        raise InputError(f"{path}: dimensions are {identity_dim} and {dims}, expected at most 80 and 64")
     if ours:
         pose = Pose(*(np.asarray(content[name], np.float32) for name in ("angles", "translation")))
     else:
@@ -139,6 +165,7 @@ def _read_mat(path: Path) -> Coefficients:
         rmse=np.asarray(content["fit_rmse_px"], np.float32).ravel() if ours else np.zeros(len(coeff), np.float32),
         size=(int(params[0, 0]), int(params[0, 1])),
         face_model=str(content["face_model"].item()) if ours else None,
+        fps=float(content["fps"].item()) if "fps" in content else None,
     )
 
 
@@ -154,6 +181,7 @@ def _write_parquet(c: Coefficients, path: Path) -> None:
         "fit_rmse_px": pa.array(c.rmse.astype(np.float32)),
     }
     about = {"face_model": c.face_model, "width": str(c.size[0]), "height": str(c.size[1])}
+    about |= {"fps": str(c.fps)} if c.fps else {}
     pq.write_table(pa.table(columns).replace_schema_metadata(about), path, compression="zstd")
 
 
@@ -168,6 +196,7 @@ def _read_parquet(path: Path) -> Coefficients:
         rmse=table["fit_rmse_px"].to_numpy(),
         size=(int(about["width"]), int(about["height"])),
         face_model=about["face_model"],
+        fps=float(about["fps"]) if "fps" in about else None,
     )
 
 

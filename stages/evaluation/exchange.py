@@ -55,7 +55,7 @@ def import_folder(folder: Path, root: Path, model: FaceModel, settings: Params, 
             (M030_front_angry_level3_001); else the speaker is the first sub-folder's name, or the file's.
         root: the repository; its `PLACES` are replaced, once all that takes their place is made.
         model: the face model that the coefficients belong to.
-        fps: of the coefficients; they are brought to crop.fps by interpolation.
+        fps: of coefficients that do not say; they are brought to crop.fps by interpolation.
 
     Raises:
         InputError: no clip can be made of what is there, or not the split that `settings` ask for; says what is
@@ -68,7 +68,7 @@ def import_folder(folder: Path, root: Path, model: FaceModel, settings: Params, 
     origins = [path.relative_to(folder) for path in files]
     for path, origin, name in zip(files, origins, item_ids(origins), strict=True):
         try:
-            motion, size = _motion(path, model, fps / settings.crop.fps)
+            motion, size = _motion(path, model, fps, settings.crop.fps)
             sound = _sound(path, settings.crop.audio_rate)
             rate = settings.crop.audio_rate / settings.crop.fps
             count = min(len(motion["expression"]), int(len(sound) / rate))
@@ -100,21 +100,22 @@ def export_folder(root: Path, model: FaceModel, settings: Params, out: Path) -> 
         FileNotFoundError: there is no motion.
         InputError: `out` holds .mat files already, which may be what the corpus was imported from.
     """
-    size = (settings.crop.size, settings.crop.size)
+    size, fps = (settings.crop.size, settings.crop.size), settings.crop.fps
     clips = columns.Columns(root / "data/motion")
     out.mkdir(parents=True, exist_ok=True)
     if taken := next(out.glob("*.mat"), None):
         raise InputError(f"{out} holds {taken.name} already: give an empty folder, so that nothing is replaced")
     for clip_id, clip in clips.items():
         pose = Pose(clip["angles"], clip["translation"])
-        found = Coefficients(clip["identity"], clip["expression"], pose, clip["fit_rmse_px"], size, model.digest)
+        found = Coefficients(clip["identity"], clip["expression"], pose, clip["fit_rmse_px"], size, model.digest, fps)
         coefficients.write(found, out / f"{clip_id}.mat")
     return len(clips)
 
 
-def _motion(path: Path, face: FaceModel, rate: float) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
-    """A row of data/motion, `rate` frames of the file to one of it."""
+def _motion(path: Path, face: FaceModel, was: float, fps: float) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+    """A row of data/motion with `fps` frames a second of a file that has its own rate, or else `was`."""
     found = coefficients.read(path)
+    found = coefficients.at_rate(found, found.fps or was, fps)
     if found.face_model not in (None, face.digest):
         raise InputError(f"{path} belongs to another face model: give that one with --model")
     dims = {"expression": found.expression.shape[1], "identity": len(found.identity)}
@@ -122,22 +123,15 @@ def _motion(path: Path, face: FaceModel, rate: float) -> tuple[dict[str, np.ndar
         raise InputError(
             f"{path} has {dims} coefficients, the face model {face.expression_dim} and {face.identity_dim}"
         )
-    times = np.arange(int((len(found.expression) - 1) / rate) + 1) * rate
-    frames = {
+    motion = {
+        "identity": np.pad(found.identity, (0, face.identity_dim - dims["identity"])),
         "expression": np.pad(found.expression, ((0, 0), (0, face.expression_dim - dims["expression"]))),
         "angles": found.pose.angles,
         "translation": found.pose.translation,
         "crop": np.tile(np.float32(FULL_FRAME), (len(found.expression), 1)),
-        "fit_rmse_px": found.rmse[:, None],
+        "fit_rmse_px": found.rmse,
     }
-    moved = {name: _at(value, times) for name, value in frames.items()}
-    moved["fit_rmse_px"] = moved["fit_rmse_px"][:, 0]
-    return moved | {"identity": np.pad(found.identity, (0, face.identity_dim - dims["identity"]))}, found.size
-
-
-def _at(values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Rows of values (n, d) between frames, by linear interpolation."""
-    return np.column_stack([np.interp(times, np.arange(len(values)), column) for column in values.T]).astype(np.float32)
+    return motion, found.size
 
 
 def _sound(path: Path, rate: int) -> np.ndarray:

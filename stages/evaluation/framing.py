@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from stages.evaluation.portrait import find_face, resized, square_matrix, square_round
+from stages.evaluation.inputs import InputError
+from stages.evaluation.portrait import find_face, resized, square_matrix, square_round, surrounding
 
 if TYPE_CHECKING:
     from stages.params import Crop
 
 Frame = Literal["face", "picture"]
 LOOK = 1024  # px; larger photographs are searched at this size
+PART = 512  # px; squares in which a large photograph is searched where it shows no face at that size
 FEATHER = 0.08  # of a square's edge, in which it fades into the picture that it is pasted into
 
 
@@ -64,9 +66,10 @@ def view(picture: np.ndarray, name: str, frame: Frame, size: int, margin: float)
     """
     landmarks, faces, face_px = _looked(picture, name)
     if frame == "face":
-        picture = _square(picture, landmarks, margin)
+        picture, corner = _square(picture, landmarks, margin)
+        landmarks = landmarks - np.float32([*corner, 0])
     shown = resized(picture, size)
-    return View(shown, find_face(shown, name)[0], faces, face_px)
+    return View(shown, _again(shown, landmarks * (shown.shape[1] / picture.shape[1])), faces, face_px)
 
 
 def drawn_view(picture: np.ndarray, name: str, frame: Frame, size: int, crop: Crop) -> View:
@@ -76,7 +79,9 @@ def drawn_view(picture: np.ndarray, name: str, frame: Frame, size: int, crop: Cr
     """
     landmarks, faces, face_px = _looked(picture, name)
     square = square_round(picture, landmarks, crop.margin, crop.size)
-    points = find_face(square, name)[0]
+    placed = landmarks * square_matrix(landmarks, crop.margin, crop.size)[0, 0]
+    placed[:, :2] += square_matrix(landmarks, crop.margin, crop.size)[:, 2]
+    points = _again(square, placed)
     if frame == "face":
         return View(square, points, faces, face_px, longest=min(size, crop.size))
     whole = resized(picture, size)
@@ -87,17 +92,43 @@ def drawn_view(picture: np.ndarray, name: str, frame: Frame, size: int, crop: Cr
 def _looked(picture: np.ndarray, name: str) -> tuple[np.ndarray, int, float]:
     """Landmarks (468, 3) px, how many faces, and the face's width in px."""
     small = resized(picture, LOOK)
-    landmarks, faces = find_face(small, name)
-    landmarks = landmarks * (picture.shape[1] / small.shape[1])
+    try:
+        landmarks, faces = find_face(small, name)
+        landmarks = landmarks * (picture.shape[1] / small.shape[1])
+    except InputError:
+        if max(picture.shape) <= LOOK:
+            raise
+        landmarks, faces = _in_parts(picture, name)
     return landmarks, faces, float(np.ptp(landmarks[:, 0]))
 
 
-def _square(picture: np.ndarray, landmarks: np.ndarray, margin: float) -> np.ndarray:
+def _in_parts(picture: np.ndarray, name: str) -> tuple[np.ndarray, int]:
+    """As :func:`stages.evaluation.portrait.find_face`, of a face that is small in a large photograph."""
+    from stages.corpus.faces import FaceDetector
+
+    with FaceDetector() as detector:
+        boxes = detector.in_squares(picture, PART)
+    x0, y0, x1, y1 = surrounding(boxes[0], picture) if len(boxes) else (0, 0, *picture.shape[1::-1])
+    landmarks, _ = find_face(np.ascontiguousarray(picture[y0:y1, x0:x1]), name)
+    return landmarks + np.float32([x0, y0, 0]), max(1, len(boxes))
+
+
+def _again(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The landmarks of the face where it is drawn: looked for anew, or where that is too small, as they were found in
+    the photograph."""
+    try:
+        return find_face(picture, "")[0]
+    except InputError:
+        return landmarks.astype(np.float32)
+
+
+def _square(picture: np.ndarray, landmarks: np.ndarray, margin: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """The part of the picture round a face, and where its corner lies, x and y."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     height, width = picture.shape[:2]
     edge = int(min((high - low).max() * (1 + 2 * margin), height, width))
-    x, y = np.clip((low + high) / 2 - edge / 2, 0, (width - edge, height - edge)).astype(int)
-    return np.ascontiguousarray(picture[y : y + edge, x : x + edge])
+    x, y = np.clip((low + high) / 2 - edge / 2, 0, (width - edge, height - edge)).astype(int).tolist()
+    return np.ascontiguousarray(picture[y : y + edge, x : x + edge]), (x, y)
 
 
 def pasted(frames: Iterable[np.ndarray], whole: np.ndarray, matrix: np.ndarray) -> Iterator[np.ndarray]:

@@ -28,13 +28,13 @@ def check_output(out: Path, suffixes: Sequence[str], inputs: Iterable[Path] = ()
     """
     if out.suffix.lower() not in suffixes:
         raise InputError(f"{out}: the name must end in {' or '.join(suffixes)}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.stem}.", suffix=f".tmp{out.suffix}"):
+            pass  # named as in atomic_path
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}") from error
     if out.is_dir():
         raise InputError(f"{out} is a folder; give the name of a file")
     if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
         raise InputError(f"{out} is read, and would be lost: give another name for what is made of it")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from stages.params import Fit
 
 MESH_POINTS = 468  # of mediapipe's 478; the irises move with the eyes and are left out
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")  # Pillow runs a program for some others
 SMALLEST = 256  # px, longer side; smaller pictures are enlarged
 SEARCH_MARGIN = 0.6  # of a face box's longer side, kept on every side where its landmarks are looked for
 
@@ -47,12 +49,14 @@ def read_picture(path: Path) -> np.ndarray:
     """
     check_input(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.seek(0)
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not a picture that can be read; give a JPEG, PNG, WebP, TIFF or BMP") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(
+            f"{path} is not a picture that can be read; give a JPEG, PNG, WebP, AVIF, TIFF or BMP"
+        ) from error
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is damaged or too large to read as a picture: {error}") from error
 
 
@@ -112,14 +116,14 @@ def find_face(picture: np.ndarray, name: str) -> tuple[np.ndarray, int]:
     with FaceDetector() as detector:
         boxes = detector.boxes(picture)
     with FaceMesh(static=True) as mesh:
-        for x0, y0, x1, y1 in [_surrounding(box, picture) for box in boxes[:1]] + [(0, 0, *picture.shape[1::-1])]:
+        for x0, y0, x1, y1 in [surrounding(box, picture) for box in boxes[:1]] + [(0, 0, *picture.shape[1::-1])]:
             landmarks = mesh.landmarks(np.ascontiguousarray(picture[y0:y1, x0:x1]))
             if landmarks is not None:
                 return landmarks[:MESH_POINTS] + np.float32([x0, y0, 0]), max(1, len(boxes))
     raise InputError(f"{name}: no face found; give a photograph with one face, seen from the front, not too small")
 
 
-def _surrounding(box: np.ndarray, picture: np.ndarray) -> tuple[int, int, int, int]:
+def surrounding(box: np.ndarray, picture: np.ndarray) -> tuple[int, int, int, int]:
     """The part of the picture round a face in which FaceMesh sees that face best."""
     height, width = picture.shape[:2]
     grow = SEARCH_MARGIN * float((box[2:] - box[:2]).max())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from stages.evaluation.inputs import InputError
 
+LARGEST = 10.0  # beyond it no face is left of a face
 _CUE = re.compile(r"(?:(\d+(?:\.\d*)?)\s*=\s*)?(\S.*)")
 
 
@@ -41,15 +41,15 @@ def cues(text: str, name: str) -> list[Cue]:
 
 
 def numbers(text: str, name: str) -> list[tuple[float, float]]:
-    """(start, value) of cues that are numbers of 0 or more; raises as :func:`cues`."""
+    """(start, value) of cues that are numbers from 0 to LARGEST; raises as :func:`cues`."""
     found = []
     for cue in cues(text, name):
         try:
             value = float(cue.what)
         except ValueError:
             value = -1.0
-        if not (math.isfinite(value) and value >= 0):
-            raise InputError(f"{name} {cue.what!r} is not a number of 0 or more")
+        if not 0 <= value <= LARGEST:
+            raise InputError(f"{name} {cue.what!r} is not a number from 0 to {LARGEST:g}")
         found.append((cue.start, value))
     return found
 

@@ -39,7 +39,7 @@ def fit_video(path: Path, model: FaceModel, settings: Params, fps: float) -> Coe
     landmarks, size = video_landmarks(path, fps, settings.crop.min_detection_rate)
     found = fit_landmarks(model, landmarks, settings.fit)
     pose = Pose(found["angles"], found["translation"])
-    return Coefficients(found["identity"], found["expression"], pose, found["fit_rmse_px"], size, model.digest)
+    return Coefficients(found["identity"], found["expression"], pose, found["fit_rmse_px"], size, model.digest, fps)
 
 
 def frame_rate(path: Path) -> float:

@@ -19,7 +19,7 @@ def read_voice(path: Path, rate: int) -> np.ndarray:
         InputError: it cannot be read, has no sound or no sample.
     """
     try:
-        samples = decode.read_audio(path, rate)
+        samples = decode.read_audio(path, rate, alone=True)
     except decode.MediaError as error:
         raise InputError(f"{path} {error}; give a sound or video file with speech") from error
     if not len(samples):

@@ -43,6 +43,9 @@ class Workshop:
 
     def __init__(self, root: Path, settings: Params) -> None:
         self.root, self.settings = root, settings
+        if (network := root / settings.audio.checkpoint).is_dir():  # named relative to the repository
+            audio = settings.audio.model_copy(update={"checkpoint": str(network)})
+            self.settings = settings.model_copy(update={"audio": audio})
 
     @cached_property
     def face_model(self) -> FaceModel:
@@ -78,14 +81,16 @@ class Workshop:
         return fit_video(video, self.face_model, self.settings, self.settings.crop.fps)
 
     def coefficients(self, source: str, what: str) -> Coefficients:
-        """Coefficients of a video, of a file of coefficients, or of a clip, by its clip_id or by how it was filmed.
+        """Coefficients of a video, of a file of coefficients, or of a clip, by its clip_id or by how it was filmed;
+        crop.fps of them a second, which files that do not say so are taken to have.
 
         Raises:
             InputError: `source` is none of these, or no face is in it; `what` says what it was wanted for.
         """
         path = Path(source)
         if path.suffix.lower() in files.SUFFIXES:
-            return files.read(path)
+            found = files.read(path)
+            return files.at_rate(found, found.fps or self.settings.crop.fps, self.settings.crop.fps)
         if path.is_file():
             return self.fit(path)
         clip_id = self.clip_id(source, what)
@@ -93,7 +98,7 @@ class Workshop:
         pose = Pose(clip["angles"], clip["translation"])
         size = (self.settings.crop.size, self.settings.crop.size)
         rmse, digest = clip["fit_rmse_px"], self.face_model.digest
-        return Coefficients(clip["identity"], clip["expression"], pose, rmse, size, digest)
+        return Coefficients(clip["identity"], clip["expression"], pose, rmse, size, digest, self.settings.crop.fps)
 
     def clip_id(self, source: str, what: str) -> str:
         """The clip that is meant by its clip_id, or the first that was filmed so: [SPEAKER/]EMOTION[/LEVEL].
@@ -128,12 +133,17 @@ class Workshop:
 
     def style(self, source: str) -> np.ndarray:
         """Reference expression (S, D) from `source`; see :meth:`coefficients`."""
-        found = self.coefficients(source, "style")
-        of_basel = found.face_model is None and self.settings.face_model.kind == "bfm"
-        if found.face_model != self.face_model.digest and not of_basel:
+        found, model = self.coefficients(source, "style"), self.face_model
+        basel = self.settings.face_model.kind != "ict" and not model.is_mediapipe  # an imported one is in no parameter
+        if found.face_model != model.digest and not (found.face_model is None and basel):
             raise InputError(
                 f"{source} belongs to another face model than models/face_model: "
                 "give the video itself, or fit it anew with `dreamtalk fit`"
+            )
+        if found.expression.shape[1] != model.expression_dim:
+            raise InputError(
+                f"{source} has {found.expression.shape[1]} expression numbers, but models/face_model has "
+                f"{model.expression_dim} (face_model.expression_dim)"
             )
         return found.expression
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,6 +20,8 @@ RATE = 16000
 HOP = 320
 FIELD = 400  # samples that one row is made from
 STEPS_AT_ONCE = 65536  # of the first layer, when it is measured; bounds memory
+
+_ONE_SOUND = threading.Lock()  # the network is shared, and is fitted to the sound that goes through it
 
 
 class CheckpointError(RuntimeError):
@@ -49,8 +52,11 @@ def hidden_states(sound: Tensor, checkpoint: str, chunk_seconds: float) -> Tenso
         sound = (sound - sound.mean()) / (sound.var(correction=0) + 1e-7).sqrt()
     sound = functional.pad(sound, (0, FIELD - HOP))  # the network's first layers need 400 samples for the last row
     chunk = max(round(chunk_seconds * RATE / HOP), 3)
-    if rows <= chunk:
-        return _run(network, sound, rows)
+    with _ONE_SOUND:
+        return _run(network, sound, rows) if rows <= chunk else _in_pieces(network, sound, rows, chunk)
+
+
+def _in_pieces(network: PreTrainedModel, sound: Tensor, rows: int, chunk: int) -> Tensor:
     context = chunk // 3
     pieces = []
     with _normalised_by_the_whole(network, sound):

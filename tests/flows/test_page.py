@@ -64,6 +64,13 @@ def test_a_head_is_made_of_what_is_given(made: Path, client: TestClient, studio:
     assert (note["size"], note["frame"], note["blinks"]) == (512, "face", True)
 
 
+def test_styles_of_a_corpus_without_levels(made: Path, client: TestClient, studio: Studio, monkeypatch) -> None:
+    corpus = studio.workshop.corpus().assign(level=None)
+    corpus.loc[corpus.index[0], "emotion"] = None
+    monkeypatch.setattr(studio.workshop, "corpus", lambda: corpus)
+    assert client.get("/choices").json() == {"styles": ["happy"]}
+
+
 def test_what_cannot_be_used_is_told_without_the_folders_of_the_machine(made: Path, client: TestClient) -> None:
     voice = give(client, made / "voice.wav")
     state = head(client, portrait=give(client, made / "blank.png"), voice=voice)
@@ -155,8 +162,16 @@ def test_in_a_browser(made: Path, served: str, tmp_path: Path) -> None:
         assert page.value("document.getElementById('make').disabled")
         page.click("#consent")
         page.click("#make")
+        page.give("#voice", made / "voice.wav")  # for the next one, while this is being made
+        assert page.value("document.getElementById('make').disabled")
         page.until("!document.getElementById('video').hidden || !document.getElementById('error').hidden")
         assert page.value("document.getElementById('error').textContent") == ""
         page.until("document.getElementById('video').readyState >= 1")
         assert page.value("document.getElementById('video').duration") == pytest.approx(1.04, abs=0.05)
+        page.until("!document.getElementById('make').disabled")
+        for _ in range(2):
+            page.click("#make")
+            page.until("!document.getElementById('make').disabled")
+        assert len(list(tmp_path.glob("talking-heads-*/*/face.png"))) == 1  # sent once
+        assert len(list(tmp_path.glob("talking-heads-*/*.mp4"))) == 3
         assert {url for url in page.asked if not url.startswith((served, "blob:", "data:"))} == set()

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from dreamtalk_models import checkpoints
 from dreamtalk_models.denoiser import Denoiser
+from stages import params
 from stages.corpus import decode
 from stages.evaluation import coefficients
 from stages.evaluation.coefficients import Coefficients
@@ -48,9 +49,9 @@ def style(frames: int) -> Coefficients:
     """A style of the repository's own face model."""
     rng = np.random.default_rng(frames)
     rows = [rng.normal(0, 0.3, (frames, width)).astype(np.float32) for width in (talking.DIMS, 3, 3)]
-    digest = Workshop(Path(), None).face_model.digest
+    digest = Workshop(Path(), params.load()).face_model.digest
     identity, rmse = np.zeros(talking.IDENTITY, np.float32), np.ones(frames, np.float32)
-    return Coefficients(identity, rows[0], Pose(rows[1], rows[2]), rmse, (256, 256), digest)
+    return Coefficients(identity, rows[0], Pose(rows[1], rows[2]), rmse, (256, 256), digest, 25.0)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,6 @@ def _write(
         ("reference_mat", slice(half, None), motion["expression"]),
         ("pose_mat", slice(None), np.zeros_like(motion["expression"])),
     ):
-        pose = Pose(motion["angles"][part], motion["translation"][part])
-        rmse = motion["fit_rmse_px"][part]
-        found = Coefficients(motion["identity"], expression[part], pose, rmse, size, model.digest)
+        pose, rmse = Pose(motion["angles"][part], motion["translation"][part]), motion["fit_rmse_px"][part]
+        found = Coefficients(motion["identity"], expression[part], pose, rmse, size, model.digest, fps)
         coefficients.write(found, files[name])

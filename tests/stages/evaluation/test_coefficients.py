@@ -26,7 +26,7 @@ def made() -> Coefficients:
     generator = np.random.default_rng(0)
     rows = [generator.normal(size=(6, width)).astype(np.float32) for width in (talking.DIMS, 3, 3)]
     identity, rmse = generator.normal(size=talking.IDENTITY).astype(np.float32), np.ones(6, np.float32)
-    return Coefficients(identity, rows[0], Pose(rows[1], rows[2]), rmse, (640, 480), "a digest")
+    return Coefficients(identity, rows[0], Pose(rows[1], rows[2]), rmse, (640, 480), "a digest", 25.0)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_what_is_written_is_read(made: Coefficients, tmp_path: Path, suffix: str
     np.testing.assert_array_equal(found.pose.translation, made.pose.translation)
     np.testing.assert_allclose(found.identity, made.identity, rtol=1e-6)
     np.testing.assert_array_equal(found.rmse, made.rmse)
-    assert (found.size, found.face_model) == (made.size, made.face_model)
+    assert (found.size, found.face_model, found.fps) == (made.size, made.face_model, made.fps)
 
 
 def test_mat_has_the_published_layout(made: Coefficients, tmp_path: Path) -> None:
@@ -129,6 +129,42 @@ def test_parts_of_different_length(made: Coefficients, tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "b.mat", {**content, "angles": content["angles"][:-1]})
     with pytest.raises(InputError, match=r"b.mat: angles has 5 frames, but expression 6"):
         coefficients.read(tmp_path / "b.mat")
+
+
+def test_motion_of_another_rate_takes_as_long(made: Coefficients, workshop: Workshop, tmp_path: Path) -> None:
+    coefficients.write(replace(made, fps=50.0), tmp_path / "a.mat")
+    pose = workshop.pose(str(tmp_path / "a.mat"))
+    np.testing.assert_allclose(pose.angles, made.pose.angles[::2], atol=1e-6)
+    coefficients.write(replace(made, fps=None), tmp_path / "b.mat")
+    assert len(workshop.pose(str(tmp_path / "b.mat"))) == 6
+
+
+@pytest.mark.parametrize("suffix", coefficients.SUFFIXES)
+def test_poses_of_another_width(made: Coefficients, tmp_path: Path, suffix: str) -> None:
+    flat = Pose(made.pose.angles[:, :2], made.pose.translation)
+    if suffix == ".parquet":
+        coefficients.write(replace(made, pose=flat), tmp_path / "a.parquet")
+    else:
+        coefficients.write(made, tmp_path / "whole.mat")
+        content = scipy.io.loadmat(tmp_path / "whole.mat")
+        scipy.io.savemat(tmp_path / "a.mat", {**content, "angles": flat.angles})
+    with pytest.raises(InputError, match=r"angles is \(6, 2\), expected \(frames, 3\)"):
+        coefficients.read(tmp_path / f"a{suffix}")
+
+
+def test_impossible_dimensions(made: Coefficients, tmp_path: Path) -> None:
+    coefficients.write(made, tmp_path / "a.mat")
+    content = scipy.io.loadmat(tmp_path / "a.mat")
+    scipy.io.savemat(tmp_path / "b.mat", {**content, "dimensions": np.int32([[3, 70]])})
+    with pytest.raises(InputError, match="dimensions are 3 and 70"):
+        coefficients.read(tmp_path / "b.mat")
+
+
+def test_styles_of_another_width(made: Coefficients, workshop: Workshop, tmp_path: Path) -> None:
+    digest, wide = workshop.face_model.digest, np.zeros((6, talking.DIMS + 2), np.float32)
+    coefficients.write(replace(made, expression=wide, face_model=digest), tmp_path / "a.mat")
+    with pytest.raises(InputError, match=f"has {talking.DIMS + 2} expression numbers"):
+        workshop.style(str(tmp_path / "a.mat"))
 
 
 def test_published_files_give_poses_but_no_styles(workshop: Workshop, tmp_path: Path) -> None:

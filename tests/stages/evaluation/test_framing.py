@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -32,6 +33,24 @@ def test_the_face_is_cut_out_or_all_is_shown(large: tuple[np.ndarray, np.ndarray
     assert whole.size == (512, 358)
     np.testing.assert_allclose(whole.landmarks[:, :2].mean(0) / 0.512, large[1][:, :2].mean(0), atol=6)
     assert square.face_px == pytest.approx(np.ptp(large[1][:, 0]), rel=0.1)
+
+
+def test_a_small_face_in_a_large_photograph_is_found(root: Path) -> None:
+    picture, landmarks = talking.face()
+    edge = 200
+    wide = np.full((3000, 4000, 3), 120, np.uint8)
+    wide[1700 : 1700 + edge, 2500 : 2500 + edge] = cv2.resize(picture, (edge, edge), interpolation=cv2.INTER_AREA)
+    expected = landmarks[:468, :2].mean(0) * edge / len(picture) + (2500, 1700)
+    seen = view(wide, "wide.png", "picture", 512, 0.8)
+    np.testing.assert_allclose(seen.landmarks[:, :2].mean(0) * 4000 / 512, expected, atol=20)
+    assert (seen.faces, seen.face_px) == (1, pytest.approx(np.ptp(landmarks[:, 0]) * edge / len(picture), rel=0.1))
+    crop = params.load(root / "params.yaml").crop
+    assert np.ptp(drawn_view(wide, "wide.png", "face", 256, crop).landmarks[:, 0]) > 100
+
+
+def test_a_face_too_small_to_be_found_again_stays_where_it_was(large: tuple[np.ndarray, np.ndarray]) -> None:
+    tiny = view(large[0], "wide.png", "picture", 64, 0.8)
+    np.testing.assert_allclose(tiny.landmarks[:, :2] / 0.064, large[1][:, :2], atol=40)
 
 
 def test_drawn_faces_are_shown_no_larger_than_asked_for(large: tuple[np.ndarray, np.ndarray], root: Path) -> None:

@@ -35,6 +35,13 @@ def test_truncated_picture_is_named(tmp_path: Path, face: tuple[np.ndarray, np.n
         read_picture(tmp_path / "cut.jpg")
 
 
+def test_a_page_description_is_no_photograph_whatever_its_name(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "page.eps")  # to be drawn by a program of its own
+    (tmp_path / "page.eps").rename(tmp_path / "me.jpg")
+    with pytest.raises(InputError, match=r"me\.jpg is not a picture that can be read; give a JPEG"):
+        read_picture(tmp_path / "me.jpg")
+
+
 @pytest.mark.parametrize(
     ("shape", "expected"), [((400, 301), (200, 150)), ((60, 31), (256, 132)), ((200, 200), (200, 200))]
 )

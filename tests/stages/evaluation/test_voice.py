@@ -5,11 +5,14 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from stages.corpus.encode import write_wav
 from stages.evaluation.voice import full_voice, read_voice
+from tests.stages.corpus.tiny_videos import write_flash
 
 
 def tag(path: Path, artist: bytes) -> None:
@@ -30,3 +33,27 @@ def test_a_voice_with_any_name_and_tag(tmp_path: Path, monkeypatch, name: str, r
     assert full_rate == kept
     assert len(full) == len(heard) * kept // 16_000
     assert np.abs(full).max() == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("begins", [{"video": 1.0}, {"audio": 1.0}])
+def test_a_voice_begins_with_its_own_sound_whenever_the_picture_does(tmp_path: Path, suffix: str, begins: dict) -> None:
+    path = tmp_path / f"x{suffix}"
+    write_flash(path, 4, 2.0, **begins)
+    heard = read_voice(path, 16_000)
+    cut = begins.get("audio", 0.0)
+    assert np.abs(heard).argmax() / 16_000 == pytest.approx(2.0 - cut, abs=0.1)
+    assert len(heard) / 16_000 == pytest.approx(4.0 - cut, abs=0.1)
+
+
+def test_of_two_sounds_the_default_one_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "screen.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("aac", rate=16_000, layout="mono") for _ in range(2)]
+        streams[0].disposition, streams[1].disposition = 0, Disposition.default
+        for stream, level in zip(streams, (0.0, 0.3), strict=True):
+            wave = np.float32(level * np.sin(np.arange(16_000) / 10))[None]
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            frame.sample_rate = 16_000
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    assert np.abs(read_voice(path, 16_000)).max() > 0.2

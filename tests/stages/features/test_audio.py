@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,16 @@ def test_networks_miss_no_frame(network: params.Audio, frames: int) -> None:
     found = audio.extract(tone(120, 1.0), 16000, network, frames)
     assert found.shape == (2 * frames, 16)
     assert np.isfinite(found).all()
+
+
+def test_two_sounds_at_once_do_not_hear_each_other(network: params.Audio) -> None:
+    short = network.model_copy(update={"chunk_seconds": 1.0})
+    sounds = [tone(120, 4.0), 0.01 * tone(320, 4.0)] * 4
+    alone = [audio.extract(sound, 16000, short) for sound in sounds[:2]] * 4
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda sound: audio.extract(sound, 16000, short), sounds))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_networks_give_what_the_library_gives(network: params.Audio) -> None:
