@@ -79,9 +79,8 @@ def drawn_view(picture: np.ndarray, name: str, frame: Frame, size: int, crop: Cr
     """
     landmarks, faces, face_px = _looked(picture, name)
     square = square_round(picture, landmarks, crop.margin, crop.size)
-    placed = landmarks * square_matrix(landmarks, crop.margin, crop.size)[0, 0]
-    placed[:, :2] += square_matrix(landmarks, crop.margin, crop.size)[:, 2]
-    points = _again(square, placed)
+    matrix = square_matrix(landmarks, crop.margin, crop.size)
+    points = _again(square, landmarks * matrix[0, 0] + [*matrix[:, 2], 0])
     if frame == "face":
         return View(square, points, faces, face_px, longest=min(size, crop.size))
     whole = resized(picture, size)

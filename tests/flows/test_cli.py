@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from flows.cli import app
 from stages.corpus import decode
 from stages.corpus.encode import write_mp4, write_wav
 from stages.evaluation import coefficients
+from tests.flows.in_background import wait_until
 from tests.stages.evaluation import talking
 from tests.stages.features import published_models
 
@@ -202,6 +204,18 @@ def test_what_is_read_is_not_replaced(here: Path, tmp_path: Path) -> None:
     for options in (("--style", f"auto; 1={own}"), ("--pose", own)):
         says(generate(own, "--overwrite", *options), "own.mp4", "would be lost")
     assert own.read_bytes() == before and model.read_bytes() == b"a model" and not (tmp_path / "c.mat").exists()
+
+
+def test_what_is_half_made_goes_with_the_program(here: Path, root: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "long.wav", np.zeros(60 * 16_000, np.float32), 16_000)
+    command = [sys.executable, "-m", "flows.cli", "generate", "--portrait", "face.png", "--steps", "1"]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    given = ["--voice", str(tmp_path / "long.wav"), "-o", str(tmp_path / "out" / "a.mp4")]
+    with subprocess.Popen([*command, *given], cwd=here, env=environment) as process:
+        wait_until(lambda: list((tmp_path / "out").glob(".a.*.tmp.mp4")) or process.poll() is not None)
+        process.terminate()
+    assert process.returncode == 143
+    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("command", [("reproduce",), ("ablate", "mine")])
