@@ -14,7 +14,8 @@ from dreamtalk_models.face_model import FaceModel
 from dreamtalk_models.lip_expert import LipExpert
 from stages import params
 from stages.training import data
-from stages.training.lip_expert import CURVE_SHIFT, VARIANTS, offset_curve
+from stages.training.lip_expert import VARIANTS
+from stages.training.lip_expert_scores import CURVE_SHIFT, offset_curve
 
 
 def sizes(models: Path, histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stages.params import LipExpert, TrainingLoop
-from stages.training import lip_expert, loop
+from stages.training import lip_expert, lip_expert_pairs, lip_expert_scores, loop
 
 P = LipExpert(
     clip_frames=7,
@@ -34,7 +34,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_shifted_windows_lie_in_the_clip_two_to_max_shift_frames_away() -> None:
     frames = torch.full((5000,), 40)
     starts = torch.randint(34, (5000,), generator=generator())
-    shifted, found = lip_expert.shifted_starts(frames, starts, 7, 15, generator(1))
+    shifted, found = lip_expert_pairs.shifted_starts(frames, starts, 7, 15, generator(1))
     gap = shifted - starts
     assert found.all()
     assert shifted.min() == 0 and shifted.max() == 33
@@ -42,14 +42,14 @@ def test_shifted_windows_lie_in_the_clip_two_to_max_shift_frames_away() -> None:
 
 
 def test_clip_too_short_for_a_shift_is_said() -> None:
-    _, found = lip_expert.shifted_starts(torch.tensor([8, 9]), torch.tensor([0, 0]), 7, 15, generator())
+    _, found = lip_expert_pairs.shifted_starts(torch.tensor([8, 9]), torch.tensor([0, 0]), 7, 15, generator())
     assert found.tolist() == [False, True]
 
 
 @pytest.mark.parametrize("negatives", ["hard", "easy"])
 def test_negatives_have_another_sound_than_the_true_one(toy, negatives) -> None:
     corpus = toy.corpus("train")
-    batch = lip_expert.pairs(corpus, P, 40, generator(), negatives)
+    batch = lip_expert_pairs.pairs(corpus, P, 40, generator(), negatives)
     windows = [(clip, start) for clip in range(len(corpus)) for start in range(int(corpus.frames[clip]) - 6)]
     clips, starts = map(torch.tensor, zip(*windows, strict=True))
     sounds = corpus.sound(clips, starts, 7).numpy()
@@ -71,7 +71,7 @@ def test_negatives_have_another_sound_than_the_true_one(toy, negatives) -> None:
 
 def test_weights_halve_between_in_sync_and_not_and_ignore_neighbours() -> None:
     start = torch.tensor([[0, 1, 5, 30]])
-    in_sync, weight = lip_expert.weights(start, 6, P)
+    in_sync, weight = lip_expert_pairs.weights(start, 6, P)
     assert in_sync[0].diagonal().tolist() == [1, 1, 1, 1]
     assert weight.sum() == pytest.approx(1)
     assert (weight * in_sync).sum() == pytest.approx(0.5)
@@ -100,7 +100,7 @@ def test_expert_learns_to_tell_sync(toy, tmp_path, variant) -> None:
         label="lips",
     )
     assert curves[-1]["train/loss"] < 0.8 * curves[0]["train/loss"]
-    probability, in_sync, _ = lip_expert.judge(expert, toy.face, toy.corpus("test"), P, 512)
-    assert lip_expert.balanced_accuracy(probability, in_sync) > 0.65
-    curve = lip_expert.offset_curve(expert, toy.face, toy.corpus("test"), P, 64)
-    assert abs(int(curve.argmax()) - lip_expert.CURVE_SHIFT) <= 1
+    probability, in_sync, _ = lip_expert_scores.judge(expert, toy.face, toy.corpus("test"), P, 512)
+    assert lip_expert_scores.balanced_accuracy(probability, in_sync) > 0.65
+    curve = lip_expert_scores.offset_curve(expert, toy.face, toy.corpus("test"), P, 64)
+    assert abs(int(curve.argmax()) - lip_expert_scores.CURVE_SHIFT) <= 1
