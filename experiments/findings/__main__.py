@@ -98,7 +98,8 @@ def write(
 def table(found: Sequence[Comparison]) -> pd.DataFrame:
     """A row a claim, with its numbers and verdict."""
     rows = [{**vars(one.claim), **vars(one), "verdict": one.verdict} for one in found]
-    return pd.DataFrame(rows).drop(columns="claim")
+    seeds = [" ".join(f"{value:.6g}" for value in one.by_seed) for one in found]
+    return pd.DataFrame(rows).drop(columns="claim").assign(by_seed=seeds)
 
 
 def main() -> int:

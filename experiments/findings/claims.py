@@ -59,7 +59,7 @@ class Comparison:
     Attributes:
         means: of both sides, in the metric's unit.
         difference, low, high, p: first less second, its 95 % interval and its test, as of :func:`over_both`.
-        agree: seeds whose difference has the sign of the mean one.
+        by_seed: the difference of each seed.
     """
 
     claim: Claim
@@ -68,8 +68,7 @@ class Comparison:
     low: float
     high: float
     p: float
-    agree: int
-    seeds: int
+    by_seed: tuple[float, ...]
     clips: int
 
     @property
@@ -98,16 +97,15 @@ def compare(claim: Claim, clips: pd.DataFrame) -> Comparison:
     if not values.size:
         raise KeyError(f"evaluate {claim.first} and {claim.second} {claim.metric}")
     low, high, p = over_both(values)
-    mean = float(values.mean())
     return Comparison(
         claim,
         tuple(float(side[differences.columns].to_numpy().mean()) for side in sides),
-        mean,
+        float(values.mean()),
         low,
         high,
         p,
-        int((np.sign(values.mean(1)) == np.sign(mean)).sum()),
-        *values.shape,
+        tuple(values.mean(1).tolist()),
+        values.shape[1],
     )
 
 

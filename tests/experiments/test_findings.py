@@ -39,7 +39,8 @@ def test_a_difference_over_all_clips_and_seeds_decides(full: float, verdict: str
     assert found.verdict == verdict
     assert found.low <= found.difference <= found.high
     assert found.difference == pytest.approx(full - 0.5, abs=0.05)
-    assert (found.seeds, found.clips) == (3, CLIPS)
+    assert (len(found.by_seed), found.clips) == (3, CLIPS)
+    assert np.mean(found.by_seed) == pytest.approx(found.difference)
     assert (found.p < 0.01) == (verdict != "not shown")
 
 
@@ -47,7 +48,8 @@ def test_one_seed_that_disagrees_leaves_a_claim_open() -> None:
     table = scores(full=0.0, no_lip_expert=0.5)
     table.loc[(table["seed"] == 2) & (table["variant"] == "full"), "m_lmd"] += 0.6
     found = compare(Claim("1", "nearer", "m_lmd", "full", "no_lip_expert"), table)
-    assert (found.agree, found.verdict) == (2, "not shown")
+    assert [value < 0 for value in found.by_seed] == [True, True, False]
+    assert found.verdict == "not shown"
 
 
 def test_one_seed_decides_nothing() -> None:
