@@ -173,3 +173,14 @@ def test_a_study_without_a_variants_clips_is_told(studies: Path, capsys: pytest.
     assert findings.main() == 2
     assert "the studies lack evaluate full and regression m_lmd" in capsys.readouterr().err
     assert not (studies / "docs").exists()
+
+
+def test_the_published_table_is_what_the_published_scores_give(root: Path) -> None:
+    docs = root / "docs"
+    clips = pd.read_csv(docs / "findings/clips.csv")
+    anew = findings.table([compare(claim, clips) for claim in claims.CLAIMS])
+    told = pd.read_csv(docs / "findings/claims.csv")
+    assert anew["verdict"].tolist() == told["verdict"].tolist()
+    np.testing.assert_allclose(anew[["difference", "low", "high"]], told[["difference", "low", "high"]], rtol=1e-6)
+    rows = [line for line in (docs / "findings.md").read_text(encoding="utf-8").splitlines() if line.endswith("** |")]
+    assert [row.split("**")[-2] for row in rows] == told["verdict"].tolist()
