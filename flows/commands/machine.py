@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.shell import fail, parameters, repository
+from flows.commands.shell import fail, repository
 from flows.servers import MLFLOW_PORT, PREFECT_PORT, taken
 
 
@@ -43,11 +43,10 @@ def reproduce(
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """What is wrong with a request, params.yaml or dvc.yaml, told before a server is started."""
+    """What is wrong with a request, or with the graph, told before a server is started."""
     from dvc.exceptions import DvcException
 
     try:
-        parameters()
         yield
     except (ValueError, DvcException) as error:
         fail(" ".join(str(error).split()))

@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pandas as pd
 import pytest
+from dvc.repo import Repo
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -219,14 +220,15 @@ def test_what_is_half_made_goes_with_the_program(here: Path, root: Path, tmp_pat
 
 
 @pytest.mark.parametrize("command", [("reproduce",), ("ablate", "mine")])
-@pytest.mark.parametrize("wrong", ["ingest: [", "profile: demo\ningest: {foldr: x}\n"])
+@pytest.mark.parametrize(("wrong", "told"), [("ingest: [", "params.yaml"), ("ingest: {foldr: x}", "'ingest.folder'")])
 def test_wrong_parameters_are_told_before_a_flow_starts(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], wrong: str
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], wrong: str, told: str
 ) -> None:
+    Repo.init(str(tmp_path), no_scm=True)
     shutil.copy(root / "dvc.yaml", tmp_path)
     (tmp_path / "params.yaml").write_text(wrong)
     monkeypatch.chdir(tmp_path)
-    says(dreamtalk(*command), "params.yaml")
+    says(dreamtalk(*command), told)
 
 
 def test_fit_writes_the_published_layout(here: Path, tmp_path: Path) -> None:
